@@ -1,0 +1,40 @@
+"""Logs: one line an event on standard error; readable by people, or JSON with `CONDAHUB_LOG_JSON`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from condahub.settings.env import env
+
+_json = env.bool("CONDAHUB_LOG_JSON", default=False)
+_level = env.str("CONDAHUB_LOG_LEVEL", default="INFO")
+
+_shared: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "hub": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer() if _json else structlog.dev.ConsoleRenderer(colors=False),
+            "foreign_pre_chain": _shared,
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "hub"}},
+    "root": {"handlers": ["stderr"], "level": _level},
+    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}, "celery": {"level": "WARNING"}},
+}
+
+structlog.configure(
+    processors=[*_shared, structlog.stdlib.PositionalArgumentsFormatter(), structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,39 @@
+"""Secret key, hosts, cookies, headers, passwords. All that depends on the hub's address follows `CONDAHUB_PUBLIC_URL`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from condahub.settings.base import CONDAHUB_PUBLIC_URL, DEBUG, PUBLIC_HOST
+from condahub.settings.env import embedded_secret, env
+
+SECRET_KEY = env.str("CONDAHUB_SECRET_KEY", default="") or embedded_secret("secret_key")
+SECRET_KEY_FALLBACKS = env.list("CONDAHUB_SECRET_KEY_FALLBACKS", default=[])
+
+_https = urlsplit(CONDAHUB_PUBLIC_URL).scheme == "https"
+
+ALLOWED_HOSTS = [PUBLIC_HOST, *env.list("CONDAHUB_EXTRA_HOSTS", default=[])]
+if PUBLIC_HOST in ("127.0.0.1", "localhost", "::1"):
+    ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
+CSRF_TRUSTED_ORIGINS = [CONDAHUB_PUBLIC_URL]
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = False
+SECURE_HSTS_SECONDS = env.int("CONDAHUB_HSTS_SECONDS", default=31536000 if _https else 0)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.bool("CONDAHUB_BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+# A token given by the operator for automation: it acts as the first administrator.
+CONDAHUB_ADMIN_TOKEN = env.str("CONDAHUB_ADMIN_TOKEN", default="")
+
+SILENCED_SYSTEM_CHECKS: list[str] = [] if not DEBUG else ["security.W018"]
