@@ -1,0 +1,1 @@
+"""Leased work: Job rows in two lanes, run by workers that a message merely wakes."""
