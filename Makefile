@@ -1,0 +1,84 @@
+# Everything a person does with a checkout. Needs python >= 3.11 with pip, and make; `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := condahub channels_app tests manage.py
+PYTEST := $(BIN)/python -m pytest
+# As many test processes as cores help; each has a database of its own.
+WORKERS ?= 2
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help run dev test test-fast test-database test-real test-long test-system check format bench soak lock clean
+
+help: ## list what make can do
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run ## start the hub: PORT (8000), CONDAHUB_HOST, CONDAHUB_DATA (./data), CONDAHUB_DEMO=0
+	@exec $(BIN)/python -m condahub.ops.supervise
+
+dev: $(VENV)/.dev ## the same with debugging on, started again at every change of the code
+	@CONDAHUB_DEBUG=1 exec $(BIN)/watchfiles --filter python --sigint-timeout 12 '$(BIN)/python -m condahub.ops.supervise' condahub channels_app
+
+test: $(VENV)/.dev ## all tests but the long ones, on SQLite and on PostgreSQL
+	@failed=0; for tier in test-fast test-database test-real; do $(MAKE) --no-print-directory $$tier || failed=1; done; exit $$failed
+
+test-fast: $(VENV)/.dev ## the fast tests, on SQLite
+	@echo "== fast tests on SQLite"
+	@$(PYTEST) -q -n $(WORKERS) -m "not real and not long"
+
+test-database: $(VENV)/.dev ## those of them that touch the database, on PostgreSQL (CONDAHUB_TEST_PG_URL or one from a wheel)
+	@echo "== tests of the database on PostgreSQL"
+	@$(BIN)/python -m tests.postgres $(PYTEST) -q -n $(WORKERS) -m "not real and not long"
+
+test-real: $(VENV)/.dev ## the tests with real processes, programs and clients
+	@echo "== tests with real parts"
+	@$(PYTEST) -q -m "real and not long"
+
+test-long: $(VENV)/.dev ## load, soak and scale
+	@$(PYTEST) -q -m long
+
+test-system: $(VENV)/.dev ## install the system parts some tests need (Debian; as root or with sudo)
+	@.ci/system-parts
+
+check: $(VENV)/.dev ## format, lint, types, import directions
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/.dev ## measure: uploads, visibility, serving, memory
+	@$(BIN)/python -m bench
+
+soak: $(VENV)/.dev ## a hub under steady load for SOAK_MINUTES (10)
+	@$(BIN)/python -m bench.soak
+
+lock: $(VENV)/.dev ## resolve the dependencies anew into the two lock files
+	@$(BIN)/python -m pip install --quiet uv
+	@for part in server:requirements dev:requirements-dev; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra $${part%%:*} --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file $${part##*:}.lock; \
+	  sed -i -E '/^(--|# +--)/d' $${part##*:}.lock; \
+	  ! grep -nE '://' $${part##*:}.lock; \
+	done
+
+clean: ## remove the environment and what tools left behind; ./data stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say which lock the environment was made from. The development lock holds all of the other: one is enough.
+$(VENV)/.run: requirements.lock
+	@if [ requirements-dev.lock -ot $(VENV)/.dev ]; then touch $@; else .ci/make-venv $(VENV) requirements.lock; touch $@; fi
+
+$(VENV)/.dev: requirements-dev.lock
+	@.ci/make-venv $(VENV) requirements-dev.lock
+	@touch $@

@@ -1,0 +1,118 @@
+"""What every test can use: settings and database of its own, a running hub, a real PostgreSQL; and the tables a run ends with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import parts
+from tests.hub import RunningHub, start_hub
+from tests.postgres import postgres
+
+# Minutes are shared out so that the two database runs and the real parts together stay within 3 + 12.
+BUDGET_SECONDS = {"fast": 180, "database": 240, "real": 480, "long": 3600}
+_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another database only the tests that touch it run again; the real ones choose theirs."""
+    if not os.environ.get("CONDAHUB_TEST_DATABASE_URL"):
+        return
+    kept, dropped = [], []
+    for item in items:
+        touches = item.get_closest_marker("django_db") or _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+        (kept if touches and not item.get_closest_marker("real") else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is demanded, a tier over its budget fails the run."""
+    if hasattr(session.config, "workerinput"):
+        return
+    if parts.all_required() and any(used > BUDGET_SECONDS[tier] for tier, used in _seconds_used(session.config).items()):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of parts, and what each tier used of its budget."""
+    skipped: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if parts.SKIP_PREFIX in reason:
+            skipped[reason.split(parts.SKIP_PREFIX, 1)[1].split()[0]] += 1
+    terminalreporter.section("parts and budget", sep="-")
+    for line in parts.table(skipped):
+        terminalreporter.write_line(line)
+    for tier, used in _seconds_used(config).items():
+        verdict = "" if used <= BUDGET_SECONDS[tier] else "  OVER BUDGET"
+        terminalreporter.write_line(f"tier {tier}: {used:.0f} s of {BUDGET_SECONDS[tier]} s{verdict}", red=bool(verdict))
+
+
+def _seconds_used(config: pytest.Config) -> dict[str, float]:
+    """Seconds of each tier, shared among the worker processes that ran it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    workers = int(getattr(config.option, "numprocesses", None) or 1)
+    used: Counter[str] = Counter()
+    for reports in reporter.stats.values() if reporter else ():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                used[_tier(report)] += report.duration / workers
+    return dict(used)
+
+
+def _tier(report: pytest.TestReport) -> str:
+    if "long" in report.keywords:
+        return "long"
+    if "real" in report.keywords:
+        return "real"
+    return "database" if os.environ.get("CONDAHUB_TEST_DATABASE_URL") else "fast"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a real PostgreSQL's empty database (for `real` tests; the others get theirs from the run)."""
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def running_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """One real hub (web, data, both lanes, beat) for all tests that only talk to it; tests that hurt it start one with `start_a_hub`."""
+    with start_hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture
+def start_a_hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
+    """Starts hubs that the test may hurt: `start_a_hub(**environment)`; each has a data folder of its own."""
+    hubs: list[RunningHub] = []
+
+    def start(**environment: str) -> RunningHub:
+        hub = RunningHub.start(tmp_path / f"hub-{len(hubs)}", environment)
+        hubs.append(hub)
+        return hub
+
+    yield start
+    for hub in hubs:
+        hub.stop()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., object]:
+    """`eventually(question, within_seconds=10)` asks until the answer is true and returns it."""
+
+    def ask(question: Callable[[], object], within_seconds: float = 10) -> object:
+        deadline = time.monotonic() + within_seconds
+        while not (answer := question()):
+            assert time.monotonic() < deadline, f"not so within {within_seconds} s: {question}"
+            time.sleep(0.05)
+        return answer
+
+    return ask

@@ -1,0 +1,84 @@
+"""The programs from outside the wheels that some tests need: found, skipped over, or (with CONDAHUB_REQUIRE=all) demanded.
+
+`python -m tests.parts` prints the table; `python -m tests.parts --missing` prints the Debian packages that would complete it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SKIP_PREFIX = "missing part: "
+
+# Servers are installed where an ordinary user's PATH does not look.
+_SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program and the Debian package that brings it."""
+
+    binary: str
+    package: str
+
+    @property
+    def path(self) -> str | None:
+        """Where it is on this machine, or None."""
+        return shutil.which(self.binary, path=_SEARCH)
+
+
+PARTS = {
+    part.binary: part
+    for part in (
+        Part("nginx", "nginx-light"),
+        Part("redis-server", "redis-server"),
+        Part("wrk", "wrk"),
+        Part("chromium", "chromium"),
+        Part("slapd", "slapd"),
+        Part("ldapsearch", "ldap-utils"),
+        Part("skopeo", "skopeo"),
+    )
+}
+
+
+def all_required() -> bool:
+    """Whether a missing part fails the run (`CONDAHUB_REQUIRE=all`)."""
+    return os.environ.get("CONDAHUB_REQUIRE", "") == "all"
+
+
+def require_part(name: str) -> str:
+    """The path of the program `name`; skips the running test where it is missing, or fails it when all parts are demanded."""
+    part = PARTS[name]
+    path = part.path
+    if path is not None:
+        return path
+    reason = f"{SKIP_PREFIX}{name} (Debian's {part.package}; `make test-system` installs it)"
+    if all_required():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def table(skipped: dict[str, int]) -> list[str]:
+    """One line a part: its name, where it is, and how many tests (`skipped`, by name) did without it."""
+    lines = []
+    for name, part in PARTS.items():
+        without = f"{skipped[name]} skipped" if skipped.get(name) else ""
+        lines.append(f"{name:<14} {part.path or 'missing':<28} {without}".rstrip())
+    return lines
+
+
+def main() -> None:
+    """Print the table, or with `--missing` the packages to install."""
+    if "--missing" in sys.argv[1:]:
+        print(" ".join(sorted({part.package for part in PARTS.values() if part.path is None})))
+    else:
+        print("\n".join(table({})))
+
+
+if __name__ == "__main__":
+    main()

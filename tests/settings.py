@@ -1,0 +1,39 @@
+"""Settings of the tests: a data folder of their own, the database the run was given, and no durability that a test could not observe."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# A person's own hub must be out of reach of the tests, whatever the shell they were started from says.
+for _name in [name for name in os.environ if name.startswith("CONDAHUB_") or name == "PORT"]:
+    if not _name.startswith(("CONDAHUB_TEST_", "CONDAHUB_REQUIRE")):
+        del os.environ[_name]
+
+_data = tempfile.mkdtemp(prefix="condahub-tests-")
+_maker = os.getpid()
+os.environ["CONDAHUB_DATA"] = _data
+
+
+@atexit.register
+def _remove_data() -> None:
+    # A forked child runs this too when it exits; the folder is its parent's.
+    if os.getpid() == _maker:
+        shutil.rmtree(_data, ignore_errors=True)
+
+
+if os.environ.get("CONDAHUB_TEST_DATABASE_URL"):
+    os.environ["CONDAHUB_DATABASE_URL"] = os.environ["CONDAHUB_TEST_DATABASE_URL"]
+
+from condahub.settings import *  # noqa: E402, F403
+from condahub.settings import DATA_DIR, DATABASES  # noqa: E402
+
+_default = DATABASES["default"]
+if _default["ENGINE"].endswith("sqlite3"):
+    # A file, as in production: SQLite's shared in-memory mode locks whole tables and hides the WAL.
+    _default["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}
+    _default["OPTIONS"]["init_command"] = _default["OPTIONS"]["init_command"].replace("synchronous=FULL", "synchronous=OFF")
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
