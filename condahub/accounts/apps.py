@@ -1,0 +1,17 @@
+"""Registers the accounts app and the signals that make a changed right act at once in this process."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "condahub.accounts"
+    label = "accounts"
+    verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        from condahub.accounts import cache, checks
+
+        cache.connect()
+        checks.register_checks()

@@ -1,0 +1,8 @@
+"""The models of accounts, one noun a module."""
+
+from condahub.accounts.models.grants import Grant, GrantSource
+from condahub.accounts.models.organizations import Organization, Team
+from condahub.accounts.models.tokens import ApiToken, TokenKind, TokenLimit
+from condahub.accounts.models.users import User, UserKind
+
+__all__ = ["ApiToken", "Grant", "GrantSource", "Organization", "Team", "TokenKind", "TokenLimit", "User", "UserKind"]
