@@ -10,7 +10,9 @@ DEBUG = env.bool("CONDAHUB_DEBUG", default=False)
 
 PORT = env.int("PORT", default=8000)
 HOST = env.str("CONDAHUB_HOST", default="127.0.0.1")
-CONDAHUB_PUBLIC_URL = env.str("CONDAHUB_PUBLIC_URL", default=f"http://{'127.0.0.1' if HOST in ('0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")
+CONDAHUB_PUBLIC_URL = env.str("CONDAHUB_PUBLIC_URL", default=f"http://{'127.0.0.1' if HOST in ('0.0.0.0', '::') else HOST}:{PORT}").rstrip(
+    "/"
+)
 CONDAHUB_DATA = DATA_DIR
 
 # Who may do what, where a setting decides (see docs/operator.md).
@@ -27,7 +29,7 @@ INSTALLED_APPS = [
     "condahub.accounts",
     "condahub.audit",
     "condahub.jobs",
-    "channels_app",
+    "channels_app.apps.ChannelsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

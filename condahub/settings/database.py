@@ -16,9 +16,7 @@ if _default["ENGINE"].endswith("sqlite3"):
     _default["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": (
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA journal_size_limit=67108864"
-        ),
+        "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA journal_size_limit=67108864"),
     }
     # One connection a thread for its life: opening SQLite with these pragmas costs more than most queries.
     _default["CONN_MAX_AGE"] = None

@@ -34,7 +34,12 @@ LOGGING: dict[str, Any] = {
 }
 
 structlog.configure(
-    processors=[*_shared, structlog.stdlib.PositionalArgumentsFormatter(), structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    processors=[
+        *_shared,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
 )

@@ -1,0 +1,153 @@
+"""What a byte-serving process remembers of channels and files, so that a hot file costs no query."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+from django.utils import timezone
+
+from channels_app.models import Channel, ChannelName, FileState, PackageFile, Revision
+from condahub.accounts.models import Organization
+from condahub.accounts.policy import AccessTarget
+
+# How old the word on who may read a channel may be when a package file is served.
+DOOR_SECONDS = 2.0
+REMEMBERED_DOORS = 4096
+REMEMBERED_FILES = 65536
+
+
+class Door(NamedTuple):
+    """A channel as its readers meet it; `asked_name` differs from `name` where an alias was used."""
+
+    channel_id: int
+    name: str
+    asked_name: str
+    visibility: str
+    allow_overwrite: bool
+    head: int
+    generation: int
+    target: AccessTarget
+
+
+class ServedFile(NamedTuple):
+    """A package file that may be downloaded, or (sha256 "") a purged one with its reason."""
+
+    file_id: int
+    sha256: str
+    size: int
+    state: str
+    reason: str
+    indexed_at: datetime
+
+
+_lock = threading.Lock()
+_doors: OrderedDict[str, tuple[float, Door]] = OrderedDict()
+_files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
+
+_SELECT = f"""
+    SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL
+    FROM {Channel._meta.db_table} c JOIN {Organization._meta.db_table} o ON o.id = c.organization_id
+    WHERE c.name = %s AND c.deleted_at IS NULL
+"""  # noqa: S608 - table names, no input
+
+
+def door(name: str, *, fresh: bool) -> Door | None:
+    """The channel of this name or alias; `fresh` reads it now, else it may be DOOR_SECONDS old."""
+    if not fresh:
+        with _lock:
+            found = _doors.get(name)
+        if found is not None and time.monotonic() - found[0] < DOOR_SECONDS:
+            return found[1]
+    made = _read(name, name) or _read_alias(name)
+    with _lock:
+        if made is None:
+            _doors.pop(name, None)
+        else:
+            _doors[name] = (time.monotonic(), made)
+            _doors.move_to_end(name)
+            while len(_doors) > REMEMBERED_DOORS:
+                _doors.popitem(last=False)
+    return made
+
+
+def _read(name: str, asked_name: str) -> Door | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SELECT, [name])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    target = AccessTarget(organization_id=row[6], channel_id=row[0], visibility=row[2], personal=bool(row[7]))
+    return Door(row[0], row[1], asked_name, row[2], bool(row[3]), row[4], row[5], target)
+
+
+def _read_alias(name: str) -> Door | None:
+    current = ChannelName.objects.filter(name=name, state="alias", channel__isnull=False).values_list("channel__name", flat=True).first()
+    return _read(current, name) if current else None
+
+
+def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
+    """The file that a plain URL names: live or yanked, else a purged one; None for all else."""
+    key = (door.channel_id, door.generation, subdir, filename)
+    with _lock:
+        if (found := _files.get(key)) is not None:
+            return found
+    rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename).values_list(
+        "pk", "sha256", "size", "state", "reason", "indexed_at"
+    )
+    states = {row[3]: ServedFile(*row) for row in rows}
+    made = states.get(FileState.LIVE) or states.get(FileState.YANKED) or states.get(FileState.HELD) or states.get(FileState.PURGED)
+    if made is not None:
+        with _lock:
+            _files[key] = made
+            while len(_files) > REMEMBERED_FILES:
+                _files.popitem(last=False)
+    return made
+
+
+def file_by_content(door: Door, subdir: str, filename: str, sha256: str) -> ServedFile | None:
+    """The file with exactly these bytes, whatever its state: what a past revision names."""
+    row = (
+        PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename, sha256=sha256)
+        .values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
+        .first()
+    )
+    return ServedFile(*row) if row else None
+
+
+def revision_at(door: Door, moment: str) -> int | None:
+    """The number that `@...` names: a revision's number, or the last one made by a time (ISO 8601; a day means its end)."""
+    if moment.isdigit() and len(moment) < 8:
+        number = int(moment)
+        kept = Revision.objects.filter(channel_id=door.channel_id, number=number).exists()
+        return number if kept else None
+    when = _moment(moment)
+    if when is None:
+        return None
+    return (
+        Revision.objects.filter(channel_id=door.channel_id, created_at__lte=when)
+        .order_by("-number")
+        .values_list("number", flat=True)
+        .first()
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if "T" not in text and " " not in text:
+        when = when.replace(hour=23, minute=59, second=59, microsecond=999999)
+    return when if when.tzinfo else when.replace(tzinfo=timezone.get_default_timezone())
+
+
+def forget_all() -> None:
+    """For tests: a process that has just started remembers nothing."""
+    with _lock:
+        _doors.clear()
+        _files.clear()

@@ -1,0 +1,257 @@
+"""Stage 1 of the index: turns dirty names into shards and a new revision, one group commit for all who wait.
+
+What a client was told to be published is in the shards by then. Cost follows the change, not the channel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from channels_app.index import maps
+from channels_app.index.render import CODEC, RENDERER, FileRow, RenderedName, render_name
+from channels_app.models import Channel, DirtyName, PackageFile, Revision, Shard, SubdirState
+
+# Past so many dirty names, shards are rendered before the transaction, so that other writers do not wait.
+RENDER_AHEAD_NAMES = 100
+CHUNK_NAMES = 200
+ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked")
+
+
+class Key(NamedTuple):
+    subdir: str
+    name: str
+
+
+class _Locks:
+    """One lock a channel: whoever waits at it finds, most often, that the one before has done its work too."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
+
+    def of(self, channel_id: int) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(channel_id, threading.Lock())
+
+
+_locks = _Locks()
+
+
+def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str = "") -> None:
+    """Say that the shards of these (subdir, name) no longer match.
+
+    Call it in the transaction that changes the files and that has taken the channel's row (select_for_update): the row is
+    what puts changes and revisions of one channel in order.
+    """
+    rows = [DirtyName(channel_id=channel_id, subdir=subdir, name=name, cause=cause[:200]) for subdir, name in sorted(set(keys))]
+    known = set()
+    for start in range(0, len(rows), CHUNK_NAMES):
+        chunk = rows[start : start + CHUNK_NAMES]
+        existing = DirtyName.objects.filter(channel_id=channel_id, name__in=[row.name for row in chunk])
+        for dirty in existing:
+            known.add((dirty.subdir, dirty.name))
+    DirtyName.objects.bulk_create([row for row in rows if (row.subdir, row.name) not in known], batch_size=500, ignore_conflicts=True)
+    for subdir in {subdir for subdir, _ in known}:
+        names = [row.name for row in rows if row.subdir == subdir and (subdir, row.name) in known]
+        for start in range(0, len(names), CHUNK_NAMES):
+            DirtyName.objects.filter(channel_id=channel_id, subdir=subdir, name__in=names[start : start + CHUNK_NAMES]).update(
+                serial=F("serial") + 1, cause=cause[:200]
+            )
+
+
+def publish_dirty(channel_id: int) -> int:
+    """Publish everything marked so far, as one revision; the number of the revision that shows it.
+
+    Called after the transaction that marked; a process that died in between is made good by the settle job.
+    """
+    if not DirtyName.objects.filter(channel_id=channel_id).exists():
+        return _head(channel_id)
+    with _locks.of(channel_id):
+        dirty = list(DirtyName.objects.filter(channel_id=channel_id))
+        if not dirty:
+            return _head(channel_id)
+        ahead = _render_ahead(channel_id, dirty) if len(dirty) > RENDER_AHEAD_NAMES else {}
+        return _commit(channel_id, ahead)
+
+
+def found_channel(channel: Channel) -> None:
+    """Revision 1: empty, with the mandatory noarch (CEP-26). In the transaction that makes the channel."""
+    _write_revision(channel, {"noarch": {}}, {"noarch": {}}, {"noarch": _Tally()}, cause="channel created")
+
+
+def _head(channel_id: int) -> int:
+    return Channel.objects.values_list("head", flat=True).get(pk=channel_id)
+
+
+@transaction.atomic
+def _commit(channel_id: int, ahead: dict[Key, tuple[int, bytes | None]]) -> int:
+    channel = Channel.objects.select_for_update().get(pk=channel_id)
+    dirty = list(DirtyName.objects.filter(channel_id=channel_id))
+    if not dirty:
+        return channel.head
+    current = maps.load(channel_id, channel.head)
+    fresh: dict[Key, bytes | None] = {}
+    behind: list[DirtyName] = []
+    for one in dirty:
+        key = Key(one.subdir, one.name)
+        rendered = ahead.get(key)
+        if rendered is not None and rendered[0] == one.serial:
+            fresh[key] = rendered[1]
+        else:
+            behind.append(one)
+    fresh.update(_render(channel_id, behind))
+    delta: maps.ShardDelta = {}
+    for key, sha256 in fresh.items():
+        if current.get(key.subdir, {}).get(key.name) != sha256:
+            delta.setdefault(key.subdir, {})[key.name] = sha256
+    # Every writer takes the channel's row before it marks: these are all there are.
+    DirtyName.objects.filter(channel_id=channel_id).delete()
+    if not delta:
+        return channel.head
+    tallies = _tallies(channel_id, current, delta)
+    causes = sorted({one.cause for one in dirty if one.cause})
+    cause = causes[0] if len(causes) == 1 else f"{len(dirty)} changes" if causes else ""
+    return _write_revision(channel, maps.apply_delta(current, delta), delta, tallies, cause=cause)
+
+
+class _Tally:
+    """How a subdir's records and bytes change."""
+
+    def __init__(self) -> None:
+        self.names = self.records = self.bytes = 0
+
+
+def _tallies(channel_id: int, current: maps.ShardMap, delta: maps.ShardDelta) -> dict[str, _Tally]:
+    result = {}
+    for subdir, changes in delta.items():
+        tally = result[subdir] = _Tally()
+        old = [sha for name in changes if (sha := current.get(subdir, {}).get(name)) is not None]
+        new = [sha for sha in changes.values() if sha is not None]
+        tally.names = len(new) - len(old)
+        for sign, hashes in ((-1, old), (1, new)):
+            sizes: dict[bytes, tuple[int, int]] = {}
+            for start in range(0, len(hashes), CHUNK_NAMES):
+                found = Shard.objects.filter(channel_id=channel_id, subdir=subdir, sha256__in=hashes[start : start + CHUNK_NAMES])
+                sizes.update({bytes(sha): (records, size) for sha, records, size in found.values_list("sha256", "records", "json_bytes")})
+            for sha in hashes:
+                records, size = sizes[sha]
+                tally.records += sign * records
+                tally.bytes += sign * size
+    return result
+
+
+def _write_revision(
+    channel: Channel, shards: maps.ShardMap, delta: maps.ShardDelta | maps.ShardMap, tallies: dict[str, _Tally], *, cause: str
+) -> int:
+    number = channel.head + 1
+    before: dict[str, SubdirState] = {}
+    if channel.head:
+        before = Revision.objects.values_list("subdirs", flat=True).get(channel=channel, number=channel.head)
+    subdirs = dict(before)
+    created_at = _now_in_milliseconds()
+    for subdir, tally in tallies.items():
+        old = before.get(subdir) or SubdirState(revision=0, changed_at="", names=0, records=0, bytes=0)
+        subdirs[subdir] = {
+            "revision": number,
+            "changed_at": in_milliseconds(created_at),
+            "names": old["names"] + tally.names,
+            "records": old["records"] + tally.records,
+            "bytes": old["bytes"] + tally.bytes,
+        }
+    large = sum(len(changes) for changes in delta.values()) * 4 > sum(len(names) for names in shards.values())
+    checkpoint = maps.encode_delta(shards) if number == 1 or number % maps.CHECKPOINT_EVERY == 0 or (large and number > 8) else None
+    Revision.objects.create(
+        channel=channel,
+        number=number,
+        created_at=created_at,
+        cause=cause[:200],
+        renderer=RENDERER,
+        codec=CODEC,
+        delta=maps.encode_delta(delta),
+        checkpoint=checkpoint,
+        subdirs=subdirs,
+    )
+    moved = Channel.objects.filter(pk=channel.pk, head=channel.head).update(head=number)
+    if moved != 1:
+        raise RuntimeError(f"the head of channel {channel.pk} moved while its row was taken")
+    channel.head = number
+    transaction.on_commit(lambda: _published(channel.pk, number, shards, sorted(tallies)))
+    return number
+
+
+def _published(channel_id: int, number: int, shards: maps.ShardMap, subdirs: list[str]) -> None:
+    from channels_app.index import stage2
+
+    maps.remember(channel_id, number, shards)
+    stage2.order(channel_id, subdirs)
+
+
+def _now_in_milliseconds() -> datetime:
+    now = timezone.now()
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def in_milliseconds(moment: datetime) -> str:
+    """ISO 8601 in UTC, as the index's files write it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _render(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, bytes | None]:
+    """Render these names from their files and store the shards; the hash of each, None for a name with nothing to show."""
+    result: dict[Key, bytes | None] = {}
+    for start in range(0, len(dirty), CHUNK_NAMES):
+        chunk = [Key(one.subdir, one.name) for one in dirty[start : start + CHUNK_NAMES]]
+        rendered = {key: render_name(key.name, rows) for key, rows in _rows(channel_id, chunk).items()}
+        _store(channel_id, rendered)
+        result.update({key: one.sha256 if one else None for key, one in rendered.items()})
+    return result
+
+
+def _rows(channel_id: int, keys: Sequence[Key]) -> dict[Key, list[FileRow]]:
+    wanted = set(keys)
+    rows: dict[Key, list[FileRow]] = {key: [] for key in keys}
+    files = PackageFile.objects.filter(channel_id=channel_id, name__in={key.name for key in keys})
+    for subdir, name, *values in files.values_list("subdir", "name", *ROW_FIELDS):
+        if (key := Key(subdir, name)) in wanted:
+            rows[key].append(FileRow(*values))
+    return rows
+
+
+def _store(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
+    Shard.objects.bulk_create(
+        [
+            Shard(
+                channel_id=channel_id,
+                subdir=key.subdir,
+                name=key.name,
+                sha256=one.sha256,
+                payload=one.payload,
+                fragment=one.fragment,
+                records=one.records,
+                json_bytes=one.json_bytes,
+            )
+            for key, one in rendered.items()
+            if one is not None
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, tuple[int, bytes | None]]:
+    """Render outside of the publishing transaction; each hash with the serial that it was rendered at."""
+    serials: dict[Key, int] = defaultdict(int, {Key(one.subdir, one.name): one.serial for one in dirty})
+    result: dict[Key, tuple[int, bytes | None]] = {}
+    for start in range(0, len(dirty), CHUNK_NAMES):
+        chunk = dirty[start : start + CHUNK_NAMES]
+        with transaction.atomic():
+            for key, sha256 in _render(channel_id, chunk).items():
+                result[key] = (serials[key], sha256)
+    return result

@@ -1,0 +1,108 @@
+"""A channel, who may see it, and the names it has had."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from condahub.accounts.models import Organization
+from condahub.accounts.policy import AccessTarget, Actor, Permission, Visibility, readable
+
+
+class ChannelKind(models.TextChoices):
+    HOSTED = "hosted"
+    MIRROR = "mirror"
+    PROXY = "proxy"
+    VIRTUAL = "virtual"
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def existing(self) -> ChannelQuerySet:
+        """Without those that wait out their grace period after a delete."""
+        return self.filter(deleted_at__isnull=True)
+
+    def visible_to(self, actor: Actor) -> ChannelQuerySet:
+        """The channels whose index the actor may read; nothing else is ever counted or listed."""
+        may = readable(actor, Permission.CHANNEL_READ)
+        channels = self.existing()
+        if may.all:
+            return channels
+        allowed = Q(visibility=Visibility.PUBLIC)
+        if may.signed_in:
+            allowed |= Q(visibility=Visibility.INTERNAL)
+        if may.organization_ids:
+            allowed |= Q(organization_id__in=may.organization_ids)
+        if may.channel_ids:
+            allowed |= Q(pk__in=may.channel_ids)
+        return channels.filter(allowed)
+
+
+class Channel(models.Model):
+    """One conda channel. `head` is the number of its current Revision: the only thing that moves when it changes."""
+
+    name = models.CharField(max_length=64, unique=True)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="channels")
+    kind = models.CharField(max_length=8, choices=ChannelKind, default=ChannelKind.HOSTED)
+    visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.PRIVATE)
+    description = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    allow_overwrite = models.BooleanField(default=False)
+    quota_bytes = models.BigIntegerField(null=True, blank=True)
+    used_bytes = models.BigIntegerField(default=0, editable=False)
+    ttl_seconds = models.PositiveIntegerField(default=36000)
+    keep_builds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Retention: the newest builds kept of each package and subdir."
+    )
+    head = models.BigIntegerField(default=0, editable=False)
+    # Moves with everything that decides who may read and which bytes are served.
+    generation = models.BigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=200, blank=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("name",)
+        indexes = (models.Index(fields=["organization", "name"]),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def access_target(self) -> AccessTarget:
+        return self.target()
+
+    def target(self, package_name: str = "") -> AccessTarget:
+        """What policy needs to know of this channel, or of one package name in it."""
+        return AccessTarget(
+            organization_id=self.organization_id,
+            channel_id=self.pk,
+            package_name=package_name,
+            visibility=self.visibility,
+            personal=self.organization.personal_of_id is not None,
+        )
+
+
+class NameState(models.TextChoices):
+    CURRENT = "current"
+    ALIAS = "alias"
+    RETIRED = "retired"
+
+
+class ChannelName(models.Model):
+    """Every name a channel has or had: unique in the installation for ever, so that no one takes over another's readers."""
+
+    name = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=8, choices=NameState, default=NameState.CURRENT)
+    channel = models.ForeignKey(Channel, null=True, blank=True, on_delete=models.SET_NULL, related_name="names")
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.state})"

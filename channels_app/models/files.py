@@ -1,0 +1,105 @@
+"""Package files of a channel, their bytes, and what is said of a package as a whole."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from channels_app.models.channel import Channel
+
+
+class Blob(models.Model):
+    """Bytes in the content-addressed store, whoever holds them."""
+
+    sha256 = models.CharField(max_length=64, unique=True)
+    md5 = models.CharField(max_length=32)
+    size = models.BigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class FileState(models.TextChoices):
+    LIVE = "live"
+    YANKED = "yanked"  # out of the index, still downloadable by URL
+    HELD = "held"  # not shown until released
+    DELETED = "deleted"  # gone from the current revision, in past ones still
+    PURGED = "purged"  # bytes gone from all revisions
+
+
+# States in which a file occupies its filename.
+OCCUPYING_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD)
+# States whose bytes the hub keeps, and which so count against quotas.
+STORED_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD, FileState.DELETED)
+
+
+class PackageFile(models.Model):
+    """One .conda or .tar.bz2 in a channel and subdir, with its record as it was given (CEP-36), unknown keys and all."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="files")
+    subdir = models.CharField(max_length=64)
+    filename = models.CharField(max_length=211)
+    name = models.CharField(max_length=128)
+    version = models.CharField(max_length=64)
+    build = models.CharField(max_length=64)
+    build_number = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64)
+    md5 = models.CharField(max_length=32, blank=True)
+    size = models.BigIntegerField()
+    blob = models.ForeignKey(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="files")
+    state = models.CharField(max_length=7, choices=FileState, default=FileState.LIVE)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it is yanked, held, deleted or purged.")
+    # Canonical JSON texts. record: info/index.json plus md5, sha256, size, indexed_timestamp; patch: hotfixed keys.
+    record = models.TextField(editable=False)
+    run_exports = models.TextField(default="{}", editable=False)
+    about = models.TextField(default="{}", editable=False)
+    patch = models.TextField(default="", blank=True, editable=False)
+    revoked = models.BooleanField(default=False)
+    indexed_at = models.DateTimeField()
+    changed_at = models.DateTimeField(auto_now=True)
+    uploaded_by = models.CharField(max_length=200, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("subdir", "name", "filename")
+        constraints = (
+            models.UniqueConstraint(fields=["channel", "subdir", "filename", "sha256"], name="file_unique_by_content"),
+            models.UniqueConstraint(
+                fields=["channel", "subdir", "filename"], condition=Q(state__in=["live", "yanked", "held"]), name="file_one_of_a_name"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["channel", "name", "subdir"]),
+            models.Index(fields=["blob"]),
+            models.Index(fields=["channel", "-indexed_at"]),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.subdir}/{self.filename}"
+
+    @property
+    def is_conda(self) -> bool:
+        return self.filename.endswith(".conda")
+
+
+class Package(models.Model):
+    """What a channel says of one package name: a view of its files, kept for lists and search."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="packages")
+    name = models.CharField(max_length=128)
+    summary = models.TextField(blank=True)
+    description = models.TextField(blank=True)
+    license = models.CharField(max_length=200, blank=True)
+    url = models.CharField(max_length=500, blank=True)
+    latest_version = models.CharField(max_length=64, blank=True)
+    platforms = models.JSONField(default=list, blank=True)
+    files_count = models.PositiveIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=["channel", "name"], name="package_unique"),)
+        indexes = (models.Index(fields=["name"]), models.Index(fields=["channel", "-updated_at"]))
+
+    def __str__(self) -> str:
+        return self.name

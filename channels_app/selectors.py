@@ -1,0 +1,45 @@
+"""Reads of channels and files, as somebody who asks may see them."""
+
+from __future__ import annotations
+
+from django.db.models import F
+
+from channels_app.models import Channel, ChannelName
+from condahub.accounts.policy import Actor, Permission, can
+from condahub.errors import Forbidden, NotAuthenticated
+
+
+def channel_by_name(name: str) -> Channel | None:
+    """The channel of this name or alias, whoever asks; for the hub's own use."""
+    found = Channel.objects.select_related("organization").filter(name=name, deleted_at__isnull=True).first()
+    if found is None:
+        alias = (
+            ChannelName.objects.select_related("channel__organization")
+            .filter(name=name, state="alias", channel__deleted_at__isnull=True)
+            .first()
+        )
+        found = alias.channel if alias else None
+    return found
+
+
+def channel_for(actor: Actor, name: str, permission: Permission) -> Channel:
+    """The channel, if the actor has this right on it; hidden and unknown channels get the same answer.
+
+    Raises NotAuthenticated (anonymous) or Forbidden.
+    """
+    channel = channel_by_name(name)
+    if channel is not None and can(actor, permission, channel):
+        return channel
+    if actor.user is None:
+        raise NotAuthenticated()
+    raise Forbidden()
+
+
+def lock(channel: Channel) -> Channel:
+    """Take the channel's row for the rest of the transaction: changes and revisions of one channel come in order."""
+    return Channel.objects.select_for_update(of=("self",)).select_related("organization").get(pk=channel.pk, deleted_at__isnull=True)
+
+
+def bump(channel: Channel) -> None:
+    """Who may read or which bytes are served changed: what processes remember of this channel is to be read again."""
+    Channel.objects.filter(pk=channel.pk).update(generation=F("generation") + 1)

@@ -1,0 +1,1 @@
+"""Verbs on channels and packages: each checks policy, changes, audits, and publishes."""

@@ -1,0 +1,59 @@
+"""Retention: keeps the newest builds of each package and deletes the older ones from the channel's head."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from channels_app.models import Channel, FileState, PackageFile
+from channels_app.services import states
+from condahub.accounts.policy import Actor
+from condahub.engine import versions
+
+
+def surplus(channel: Channel) -> list[tuple[str, str]]:
+    """(subdir, filename) of live files past the channel's `keep_builds`, newest kept by version, build number, first sight.
+
+    A .conda and a .tar.bz2 of one build count once.
+    """
+    if not channel.keep_builds:
+        return []
+    groups: dict[tuple[str, str], dict[str, list[PackageFile]]] = defaultdict(lambda: defaultdict(list))
+    files = PackageFile.objects.filter(channel=channel, state=FileState.LIVE).only(
+        "subdir", "filename", "name", "version", "build_number", "indexed_at"
+    )
+    for file in files.iterator(chunk_size=2000):
+        stem = file.filename.removesuffix(".conda").removesuffix(".tar.bz2")
+        groups[(file.subdir, file.name)][stem].append(file)
+    result = []
+    for stems in groups.values():
+        if len(stems) > channel.keep_builds:
+            for stem in _oldest_last(stems)[channel.keep_builds :]:
+                result += [(file.subdir, file.filename) for file in stems[stem]]
+    return sorted(result)
+
+
+def _oldest_last(stems: dict[str, list[PackageFile]]) -> list[str]:
+    by_version: dict[str, list[str]] = defaultdict(list)
+    for stem, files in stems.items():
+        by_version[files[0].version].append(stem)
+    ordered: list[str] = []
+    remaining = set(by_version)
+    while remaining:
+        newest = versions.latest(remaining)
+        remaining.discard(newest)
+        ordered += sorted(by_version[newest], key=lambda stem: (stems[stem][0].build_number, stems[stem][0].indexed_at, stem), reverse=True)
+    return ordered
+
+
+def apply_retention(*, actor: Actor, channel: Channel) -> int:
+    """Delete what is surplus, as one change; how many files went. Past revisions still hold them."""
+    files = surplus(channel)
+    if files:
+        states.change_state(
+            actor=actor,
+            channel=channel,
+            verb=states.DELETE,
+            files=files,
+            reason=f"retention: the newest {channel.keep_builds} builds are kept",
+        )
+    return len(files)

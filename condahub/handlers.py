@@ -1,0 +1,59 @@
+"""The WSGI layers before Django: the path token is taken out first, then byte-serving goes past the web's middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+PATH_TOKEN = "condahub.path_token"  # noqa: S105 - the name of a key, no secret
+BYTE_DOORS = ("/channels/", "/get/")
+_TOKEN_PREFIX = "/t/"  # noqa: S105
+
+
+class DataRequest(WSGIRequest):
+    urlconf = "condahub.urls_data"
+
+
+class DataHandler(WSGIHandler):
+    """Django without middleware: no session, no cookies, nothing that touches a streamed body."""
+
+    request_class = DataRequest
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware = []
+        self._template_response_middleware = []
+        self._exception_middleware = []
+        self._middleware_chain = convert_exception_to_response(self._get_response)
+
+
+def take_token_out(application: Application) -> Application:
+    """Move `/t/<token>` from the path into the environment, before anything can log it."""
+
+    def outermost(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(_TOKEN_PREFIX):
+            token, slash, rest = path[len(_TOKEN_PREFIX) :].partition("/")
+            environ[PATH_TOKEN] = token
+            environ["PATH_INFO"] = slash + rest or "/"
+            for key in ("RAW_URI", "REQUEST_URI"):
+                if key in environ:
+                    environ[key] = environ["PATH_INFO"]
+        return application(environ, start_response)
+
+    return outermost
+
+
+def split_doors(web: Application, data: Application) -> Application:
+    """GET and HEAD of the byte-serving doors go to `data`, all else to `web`."""
+
+    def route(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        serves_bytes = environ["REQUEST_METHOD"] in ("GET", "HEAD") and environ.get("PATH_INFO", "").startswith(BYTE_DOORS)
+        return (data if serves_bytes else web)(environ, start_response)
+
+    return route

@@ -1,0 +1,12 @@
+"""The byte-serving doors alone: GET and HEAD of channels, and whether this process lives."""
+
+from django.urls import URLPattern, URLResolver, re_path
+
+from channels_app.faces import conda
+from condahub.ops import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    re_path(r"^(?:channels|get)/(?P<rest>.*)$", conda.serve),
+    re_path(r"^livez$", health.live),
+    re_path(r"^readyz$", health.ready),
+]
