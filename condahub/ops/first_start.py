@@ -70,9 +70,14 @@ def prepare(*, demo: bool = True, say: Callable[[str], None] = lambda _: None) -
     from django.conf import settings
     from django.contrib.auth import get_user_model
 
+    from condahub.jobs.schedules import ensure_schedules
+    from condahub.storage import blobs
+
     migrated = _migrate()
     if migrated:
         say(f"database: {migrated} migrations applied")
+    blobs.initialise()
+    ensure_schedules()
     administrators = get_user_model()._default_manager.filter(is_superuser=True)
     context = FirstStart(first=not administrators.exists(), demo=demo, url=settings.CONDAHUB_PUBLIC_URL)
     for step in _steps.values():
