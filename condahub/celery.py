@@ -2,9 +2,9 @@
 
 The processes, each in the foreground (`-c` is how many jobs a lane runs at once):
 
-    celery -A condahub.celery worker -Q quick -n quick@%h --pool solo -c 4 --without-gossip --without-mingle --without-heartbeat
-    celery -A condahub.celery worker -Q heavy -n heavy@%h --pool solo -c 2 --without-gossip --without-mingle --without-heartbeat
-    celery -A condahub.celery beat --scheduler condahub.jobs.beat:HubScheduler --pidfile=
+    celery -q -A condahub.celery worker -Q quick -n quick@%h --pool solo -c 4 --without-gossip --without-mingle --without-heartbeat
+    celery -q -A condahub.celery worker -Q heavy -n heavy@%h --pool solo -c 2 --without-gossip --without-mingle --without-heartbeat
+    celery -q -A condahub.celery beat --scheduler condahub.jobs.beat:HubScheduler --pidfile=
 
 The pool is `solo` because a message only wakes the lane's own threads (condahub.jobs.lanes): Celery's prefork would fork
 a process that holds threads, and its threads pool ignores time limits. What needs limits runs in a child process.

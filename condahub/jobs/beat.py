@@ -12,7 +12,7 @@ from condahub.jobs.schedules import ENQUEUE_TASK, enqueue_scheduled
 logger = logging.getLogger(__name__)
 
 
-class HubScheduler(DatabaseScheduler):
+class HubScheduler(DatabaseScheduler):  # type: ignore[misc]  # django-celery-beat has no types
     """django-celery-beat's scheduler, which enqueues the hub's own schedules itself; others are sent as messages."""
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
