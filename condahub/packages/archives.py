@@ -97,13 +97,14 @@ def _directory_start(file: BinaryIO, size: int) -> int:
         raise PackageNotConda(f"The zip archive holds more than its {MAX_ENTRIES} members.")
     if start + length != end:
         raise PackageAmbiguous("The zip archive does not end where its directory says.")
-    return start
+    return int(start)
 
 
 def _no_end_record(file: BinaryIO, size: int) -> PackageTruncated | PackageAmbiguous:
     tail = min(size, END_RECORD.size + MAX_COMMENT_BYTES)
     file.seek(size - tail)
-    if END_MAGIC in file.read(tail):
+    found = file.read(tail).rfind(END_MAGIC)
+    if 0 <= found <= tail - END_RECORD.size:
         return PackageAmbiguous("Something follows the end of the zip archive.")
     return PackageTruncated("The zip archive ends too early.")
 

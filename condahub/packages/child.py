@@ -1,7 +1,7 @@
 """A process that reads one package for its parent and ends: one JSON line on stdin, one JSON line on stdout.
 
-    {"path": "/data/tmp/u1", "filename": "demo-1.0-0.conda", "limits": {...}}
-    {"info": {...}}  or  {"refused": {"code", "detail", "hint", "status"}}  or  {"failed": "PermissionError: ..."}
+The request is `{"path": "/data/tmp/u1", "filename": "demo-1.0-0.conda", "limits": {...}}`, the answer one of `{"info": {...}}`,
+`{"refused": {"code", "detail", "hint", "status"}}` and `{"failed": "PermissionError: ..."}`.
 """
 
 from __future__ import annotations

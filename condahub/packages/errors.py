@@ -112,4 +112,5 @@ class BadSubdir(Unprocessable):
     hint = "Use 'noarch' or <system>-<machine>, for example linux-64 or osx-arm64 (CEP-26)."
 
 
-BY_CODE: dict[str, type[BadPackage]] = {kind.code: kind for kind in (BadPackage, *BadPackage.__subclasses__())}
+_KINDS: list[type[BadPackage]] = [BadPackage, *BadPackage.__subclasses__()]
+BY_CODE = {kind.code: kind for kind in _KINDS}

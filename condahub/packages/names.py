@@ -44,12 +44,13 @@ def split_filename(filename: str) -> PackageFilename:
         raise BadFilename(f"'{shown(filename)}' ends neither in .conda nor in .tar.bz2.")
     if len(filename) > MAX_FILENAME_CHARS:
         raise BadFilename(f"The file name has {len(filename)} characters; at most {MAX_FILENAME_CHARS} are allowed.")
-    parts = filename.removesuffix(extension).rsplit("-", 2)
-    if len(parts) != 3 or not all(parts):
+    before, _, build = filename.removesuffix(extension).rpartition("-")
+    name, _, version = before.rpartition("-")
+    if not (name and version and build):
         raise BadFilename(f"'{shown(filename)}' is not <name>-<version>-<build>{extension}.")
-    for what, text, pattern in zip(("name", "version", "build"), parts, (NAME, VERSION, BUILD), strict=True):
+    for what, text, pattern in (("name", name, NAME), ("version", version, VERSION), ("build", build, BUILD)):
         _check_part(what, text, pattern)
-    return PackageFilename(*parts, extension)
+    return PackageFilename(name, version, build, extension)
 
 
 def _check_part(what: str, text: str, pattern: re.Pattern[str]) -> None:

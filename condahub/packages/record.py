@@ -11,7 +11,8 @@ from condahub.packages.reader import PackageInfo
 # Where a package lies, what its bytes are and when the hub first saw it are the hub's to say, never the package's.
 # run_exports are an index file and a shard field of their own (CEP-12, CEP-21).
 HUB_KEYS = frozenset(
-    "fn url channel base_url md5 sha256 size subdir indexed_timestamp attestations_sha256 revoked run_exports".split()
+    {"fn", "url", "channel", "base_url", "md5", "sha256", "size", "subdir", "indexed_timestamp", "attestations_sha256", "revoked"}
+    | {"run_exports"}
 )
 HUB_KEY_PREFIX = "legacy_"
 

@@ -44,6 +44,7 @@ class _Header(tarfile.TarInfo):
 class _Tar(tarfile.TarFile):
     tarinfo = _Header
     extensions = 0
+    members: list[tarfile.TarInfo]
 
 
 class Walk:
