@@ -19,6 +19,7 @@ ENV PATH=/opt/condahub/bin:$PATH \
     DJANGO_SETTINGS_MODULE=condahub.settings \
     CONDAHUB_DATA=/var/lib/condahub \
     CONDAHUB_HOST=0.0.0.0 \
+    CONDAHUB_DATA_HOST=0.0.0.0 \
     PORT=8000 \
     CONDAHUB_DATA_PORT=8001
 # Root ignores mode bits, which is all that protects shared package caches.

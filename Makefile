@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := condahub channels_app tests manage.py
+SOURCES := condahub channels_app tests deploy manage.py
 PYTEST := $(BIN)/python -m pytest
 # As many test processes as cores help; each has a database of its own.
 WORKERS ?= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
     from django.core.files.storage import storages
 
     django.setup()
-    storage = storages["blobs"]
+    storage: Any = storages["blobs"]
     client = storage.connection.meta.client
     try:
         client.head_bucket(Bucket=storage.bucket_name)

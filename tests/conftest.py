@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With another database only the tests that touch it run again; the real ones choose theirs."""
     if not os.environ.get("CONDAHUB_TEST_DATABASE_URL"):
         return
-    kept, dropped = [], []
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
     for item in items:
         touches = item.get_closest_marker("django_db") or _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
         (kept if touches and not item.get_closest_marker("real") else dropped).append(item)
@@ -59,12 +60,12 @@ def _seconds_used(config: pytest.Config) -> dict[str, float]:
     """Seconds of each tier, shared among the worker processes that ran it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     workers = int(getattr(config.option, "numprocesses", None) or 1)
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for reports in reporter.stats.values() if reporter else ():
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 used[_tier(report)] += report.duration / workers
-    return dict(used)
+    return used
 
 
 def _tier(report: pytest.TestReport) -> str:

@@ -69,7 +69,13 @@ def _running(programs: Path, home: Path) -> Iterator[int]:
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
     as_nobody = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(run), "TMPDIR": str(run), "XDG_RUNTIME_DIR": str(run), "LC_ALL": "C"}
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(run),
+        "TMPDIR": str(run),
+        "XDG_RUNTIME_DIR": str(run),
+        "LC_ALL": "C",
+    }
     started = subprocess.run(
         [programs / "initdb", "-D", cluster, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
         env=environment,

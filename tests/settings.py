@@ -28,12 +28,12 @@ if os.environ.get("CONDAHUB_TEST_DATABASE_URL"):
     os.environ["CONDAHUB_DATABASE_URL"] = os.environ["CONDAHUB_TEST_DATABASE_URL"]
 
 from condahub.settings import *  # noqa: E402, F403
-from condahub.settings import DATA_DIR, DATABASES  # noqa: E402
+from condahub.settings import DATABASES  # noqa: E402
 
 _default = DATABASES["default"]
 if _default["ENGINE"].endswith("sqlite3"):
     # A file, as in production: SQLite's shared in-memory mode locks whole tables and hides the WAL.
-    _default["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}
+    _default["TEST"] = {"NAME": os.path.join(_data, "tests.sqlite3")}
     _default["OPTIONS"]["init_command"] = _default["OPTIONS"]["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

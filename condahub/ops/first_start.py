@@ -128,7 +128,9 @@ def main() -> None:
     from condahub.settings.env import env
 
     django.setup()
-    context = prepare(demo=env.bool("CONDAHUB_DEMO", default=True), say=lambda line: print(f"condahub: {line}", file=sys.stderr, flush=True))
+    context = prepare(
+        demo=env.bool("CONDAHUB_DEMO", default=True), say=lambda line: print(f"condahub: {line}", file=sys.stderr, flush=True)
+    )
     if "--json" in sys.argv[1:]:
         print(json.dumps(context.as_dict()))
     elif context.generated_password:

@@ -25,7 +25,7 @@ def command(role: str, environment: Mapping[str, str] = os.environ) -> list[str]
         KeyError: no such role.
     """
     level = ["--loglevel", environment.get("CONDAHUB_LOG_LEVEL", "INFO").lower()]
-    celery = ["-m", "celery", "--app", "condahub.celery"]
+    celery = ["-m", "celery", "--quiet", "--app", "condahub.celery"]
     return [
         sys.executable,
         *{

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import http.client
 import json
 import os
 import select
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from condahub.ops.children import Child, die_with_parent
+from condahub.ops.probe import answers
 from condahub.ops.roles import HOME, MIGRATE, SERVING, command
 
 # Web and workers get this long to finish what they are at; the rest of ten seconds is for the kernel.
@@ -73,8 +74,7 @@ class Supervisor:
     def _stop(self, *_: object) -> None:
         self._asked += 1
 
-    @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether the person, or the system, asked for the end."""
         return self._asked > 0
 
@@ -90,7 +90,7 @@ class Supervisor:
         for child in self.children:
             child.ask_to_end()
         deadline = time.monotonic() + GRACE_SECONDS
-        while not all([child.ended() for child in self.children]):
+        while any(not child.ended() for child in self.children):
             if time.monotonic() > deadline or self._asked > 1:
                 for child in self.children:
                     child.kill()
@@ -123,7 +123,7 @@ def main() -> None:
         # Held for the life of this process: its descriptor is the lock.
         lock = _hold(data)
         _check_free(*_web_address(environment), "PORT")
-        _check_free("127.0.0.1", int(environment["CONDAHUB_DATA_PORT"]), "CONDAHUB_DATA_PORT")
+        _check_free(environment["CONDAHUB_DATA_HOST"], int(environment["CONDAHUB_DATA_PORT"]), "CONDAHUB_DATA_PORT")
     except CannotStart as refusal:
         sys.exit(f"condahub: {refusal}")
     with lock:
@@ -136,16 +136,16 @@ def _run(environment: Mapping[str, str], data: Path) -> int:
     supervisor = Supervisor(children, status=data / "processes.json")
     terminal.write(f"condahub: preparing {data} ...")
     prepared = _prepare(environment, supervisor)
-    if supervisor.stopping:
+    if supervisor.is_stopping():
         return 0
     if prepared is None:
         terminal.write("condahub: that did not work; the lines above say why. Nothing was started.")
         return 1
     try:
         greeted = False
-        while not supervisor.stopping:
+        while not supervisor.is_stopping():
             supervisor.step(_LOOK_SECONDS if greeted else _ASK_SECONDS)
-            if not greeted and _answers(environment):
+            if not greeted and answers(*_web_address(environment), seconds=1):
                 greeted = True
                 terminal.write(_greeting(environment, data, prepared))
         terminal.write("condahub: stopping ...")
@@ -162,9 +162,13 @@ def _environment() -> dict[str, str]:
         port = environment.setdefault(variable, default)
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise CannotStart(f"{variable} must be a number from 1 to 65535, not {port!r}.")
-    environment.setdefault("CONDAHUB_HOST", "127.0.0.1")
+    for variable in ("CONDAHUB_HOST", "CONDAHUB_DATA_HOST"):
+        environment.setdefault(variable, "127.0.0.1")
     # A person wants to find the address among the lines; everything else can be asked for.
     environment.setdefault("CONDAHUB_LOG_LEVEL", "WARNING")
+    environment.setdefault("CONDAHUB_ACCESS_LOG", "0")
+    # Ctrl-C is waited for by a person.
+    environment.setdefault("CONDAHUB_GRACEFUL_SECONDS", str(int(GRACE_SECONDS) - 2))
     environment.setdefault("DJANGO_SETTINGS_MODULE", "condahub.settings")
     environment.setdefault("PYTHONUNBUFFERED", "1")
     return environment
@@ -220,6 +224,8 @@ def _check_free(host: str, port: int, variable: str) -> None:
     except socket.gaierror as error:
         raise CannotStart(f"CONDAHUB_HOST={host} is not an address of this machine ({error.strerror}).") from error
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise CannotStart(f"{host} is not an address of this machine. CONDAHUB_HOST is 127.0.0.1 unless you say otherwise.") from error
         raise CannotStart(
             f"cannot listen on {host}:{port} ({error.strerror}). Choose another port, for example: {variable}={port + 10} make run"
         ) from error
@@ -240,7 +246,7 @@ def _prepare(environment: Mapping[str, str], supervisor: Supervisor) -> dict[str
         try:
             output, _ = process.communicate(timeout=0.2)
         except subprocess.TimeoutExpired:
-            if supervisor.stopping:
+            if supervisor.is_stopping():
                 process.terminate()
             continue
         break
@@ -248,18 +254,6 @@ def _prepare(environment: Mapping[str, str], supervisor: Supervisor) -> dict[str
         return None
     findings: dict[str, Any] = json.loads(output)
     return findings
-
-
-def _answers(environment: Mapping[str, str]) -> bool:
-    host, port = _web_address(environment)
-    connection = http.client.HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=1)  # noqa: S104
-    try:
-        connection.request("GET", "/livez")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def _greeting(environment: Mapping[str, str], data: Path, prepared: Mapping[str, Any]) -> str:
