@@ -18,7 +18,9 @@ def check_admin_token(**kwargs: Any) -> list[CheckMessage]:
     if re.fullmatch(r"[A-Za-z0-9-]+", token) is None:
         return [Error("CONDAHUB_ADMIN_TOKEN may hold only letters, digits and '-': conda carries tokens in URLs.", id="accounts.E001")]
     if len(token) < MIN_ADMIN_TOKEN_CHARS:
-        return [Warning(f"CONDAHUB_ADMIN_TOKEN is shorter than {MIN_ADMIN_TOKEN_CHARS} characters: it could be guessed.", id="accounts.W001")]
+        return [
+            Warning(f"CONDAHUB_ADMIN_TOKEN is shorter than {MIN_ADMIN_TOKEN_CHARS} characters: it could be guessed.", id="accounts.W001")
+        ]
     return []
 
 

@@ -54,9 +54,9 @@ class Permission(StrEnum):
     PACKAGE_PURGE = "package:purge"
     PACKAGE_UPLOAD = "package:upload"
     PACKAGE_YANK = "package:yank"
-    TOKEN_CREATE = "token:create"
-    TOKEN_READ = "token:read"
-    TOKEN_REVOKE = "token:revoke"
+    TOKEN_CREATE = "token:create"  # noqa: S105 - the name of a permission
+    TOKEN_READ = "token:read"  # noqa: S105 - the name of a permission
+    TOKEN_REVOKE = "token:revoke"  # noqa: S105 - the name of a permission
     USER_MANAGE = "user:manage"
     USER_PROMOTE = "user:promote"
 

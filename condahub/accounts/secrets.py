@@ -12,7 +12,8 @@ from typing import Final
 BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SECRET_CHARS: Final = 40
 CHECKSUM_CHARS: Final = 6
-PREFIX_CHARS: Final = 12
+# 6 of the 40 tell an owner's tokens apart and leave 202 bits unsaid.
+SHOWN_SECRET_CHARS: Final = 6
 KINDS: Final = ("user", "robot", "job")
 
 # For secret scanners, and for finding tokens in any text. Kinds are spelled out so that prose doesn't match.
@@ -60,7 +61,8 @@ def hash_of(token: str) -> str:
 
 def prefix_of(token: str) -> str:
     """What may be shown of a token, so that its owner can tell it from others."""
-    return token[:PREFIX_CHARS]
+    kind, separator, secret = token[: -(CHECKSUM_CHARS + 1)].rpartition("-")
+    return f"{kind}{separator}{secret[:SHOWN_SECRET_CHARS]}"
 
 
 def mask(text: str) -> str:

@@ -74,7 +74,7 @@ def _seal_batch() -> int:
             head.sequence, head.hash = event.sequence, event.hash
         if events:
             # The model's own queryset refuses all updates; the database lets this one through, once an event.
-            models.QuerySet(AuditEvent).bulk_update(events, ["sequence", "previous_hash", "hash"], batch_size=100)
+            models.QuerySet[AuditEvent](AuditEvent).bulk_update(events, ["sequence", "previous_hash", "hash"], batch_size=100)
             head.save()
         return len(events)
 

@@ -32,7 +32,7 @@ class AuditEvent(models.Model):
     at = models.DateTimeField(db_index=True)
     actor_label = models.CharField(max_length=200)
     actor_id = models.BigIntegerField(null=True, blank=True, db_index=True)
-    token_prefix = models.CharField(max_length=16, blank=True, default="")
+    token_prefix = models.CharField(max_length=20, blank=True, default="")
     action = models.CharField(max_length=64, db_index=True)
     target_type = models.CharField(max_length=32)
     target = models.CharField(max_length=500, blank=True, default="")

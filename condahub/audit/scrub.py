@@ -8,7 +8,9 @@ from typing import Any
 
 from condahub.accounts.secrets import MASK, mask
 
-_SECRET_KEY = re.compile(r"(?i)(passw|secret|authorization|cookie|credential|api[-_]?key|private[-_]?key|^token$|[-_](?:token|key)$|^x-api)")
+_SECRET_KEY = re.compile(
+    r"(?i)(passw|secret|authorization|cookie|credential|api[-_]?key|private[-_]?key|^token$|[-_](?:token|key)$|^x-api)"
+)
 MAX_TEXT_CHARS = 2000
 MAX_ITEMS = 200
 MAX_DEPTH = 6

@@ -89,7 +89,7 @@ def build_event(
         at=timezone.now(),
         actor_label=mask(_one_line(actor.label))[:200],
         actor_id=actor.user_id,
-        token_prefix=actor.token_prefix[:16],
+        token_prefix=actor.token_prefix[:20],
         action=action,
         target_type=target_type or action.partition(".")[0],
         target=mask(_one_line(target))[:500],

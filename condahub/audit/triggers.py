@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
@@ -39,6 +40,13 @@ def remove_by_migration(apps: object, schema_editor: BaseDatabaseSchemaEditor) -
     remove(schema_editor.connection)
 
 
+def install_after_migrate(*, using: str, **kwargs: object) -> None:
+    """SQLite loses a table's triggers when a later migration remakes the table, so they are made good after every one."""
+    connection = connections[using]
+    if TABLE in connection.introspection.table_names():
+        install(connection)
+
+
 def _run(connection: BaseDatabaseWrapper, statements: list[str]) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
@@ -64,8 +72,10 @@ def _postgresql_install() -> list[str]:
         f"""
         CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF TG_OP = 'UPDATE' AND {_is_sealing("IS NOT DISTINCT FROM")} THEN
-                RETURN NEW;
+            IF TG_OP = 'UPDATE' THEN
+                IF {_is_sealing("IS NOT DISTINCT FROM")} THEN
+                    RETURN NEW;
+                END IF;
             END IF;
             RAISE EXCEPTION '{REFUSAL}';
         END $$

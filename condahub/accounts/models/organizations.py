@@ -14,7 +14,9 @@ class Organization(models.Model):
     name = models.CharField(max_length=64, unique=True)
     title = models.CharField(max_length=200, blank=True, default="")
     description = models.TextField(blank=True, default="")
-    personal_of = models.OneToOneField("accounts.User", on_delete=models.PROTECT, null=True, blank=True, related_name="personal_organization")
+    personal_of = models.OneToOneField(
+        "accounts.User", on_delete=models.PROTECT, null=True, blank=True, related_name="personal_organization"
+    )
     quota_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Logical bytes; empty means no limit.")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)

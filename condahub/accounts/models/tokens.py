@@ -32,7 +32,7 @@ class ApiToken(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=200)
     hash = models.CharField(max_length=64, unique=True, editable=False)
-    prefix = models.CharField(max_length=16, db_index=True, editable=False)
+    prefix = models.CharField(max_length=20, db_index=True, editable=False)
     scopes = models.JSONField(default=list)
     is_limited = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

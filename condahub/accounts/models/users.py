@@ -34,7 +34,8 @@ class User(AbstractUser):
         constraints = [
             models.CheckConstraint(
                 name="user_robot_has_organization",
-                condition=models.Q(kind=UserKind.PERSON, organization__isnull=True) | models.Q(kind=UserKind.ROBOT, organization__isnull=False),
+                condition=models.Q(kind=UserKind.PERSON, organization__isnull=True)
+                | models.Q(kind=UserKind.ROBOT, organization__isnull=False),
             ),
             models.CheckConstraint(
                 name="user_robot_is_never_staff",

@@ -1,0 +1,115 @@
+"""From the headers (and path) of a request to an Actor; a warm token costs no query."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F
+
+from condahub.accounts import cache, uses
+from condahub.accounts.actors import Actor, Limit
+from condahub.accounts.models import ApiToken, User
+from condahub.accounts.secrets import hash_of, looks_valid
+from condahub.audit.context import address_of
+from condahub.errors import NotAuthenticated
+
+INVALID_TOKEN = "This token is not valid: it may have expired or been revoked."  # noqa: S105 - a sentence, no secret
+MAX_TOKEN_CHARS = 512
+
+
+def actor_from_headers(meta: Mapping[str, Any], path_token: str | None = None) -> Actor:
+    """Who sends this request, by its tokens alone (sessions are Django's: `Actor.of(request.user)`).
+
+    meta: a WSGI environ or `request.META`. Looked at in this order: the path's token; `Authorization` as Bearer, as
+    anaconda's `token`, or as Basic with the token for its password (or for its user name, the password empty);
+    `X-API-Key`. The first is who it is; any other that was sent must be valid too, so that a wrong one is never hidden.
+    Anonymous when none was sent. Raises NotAuthenticated for a wrong one. Passwords are not taken here: they are for
+    the sign-in page, where second factors and single sign-on live.
+    """
+    sent: list[str] = [] if not path_token else [path_token]
+    authorization = _from_authorization(str(meta.get("HTTP_AUTHORIZATION") or ""))
+    for token in (authorization, str(meta.get("HTTP_X_API_KEY") or "").strip()):
+        if token and token not in sent:
+            sent.append(token)
+    if not sent:
+        return Actor.anonymous()
+    actors = [authenticate_token(token, address=address_of(meta)) for token in sent]
+    return actors[0]
+
+
+def authenticate_token(token: str, *, address: str = "") -> Actor:
+    """The actor of one token, as remembered for at most ACTOR_CACHE_SECONDS. Raises NotAuthenticated."""
+    if len(token) > MAX_TOKEN_CHARS:
+        raise NotAuthenticated(INVALID_TOKEN)
+    token_hash = hash_of(token)
+    if _is_admin_token(token_hash):
+        return _first_administrator()
+    # Even the empty lookup is saved for what can't be a token.
+    actor = (cache.recall(token_hash) or _read(token_hash)) if looks_valid(token) else None
+    if actor is None or actor.token is None:
+        raise NotAuthenticated(INVALID_TOKEN)
+    uses.note_use(actor.token.pk, address)
+    return actor
+
+
+def _from_authorization(header: str) -> str:
+    """The token in an Authorization header; empty when there is none. Raises NotAuthenticated for what can't be read."""
+    scheme, _, value = header.strip().partition(" ")
+    scheme, value = scheme.lower(), value.strip()
+    if scheme in ("bearer", "token"):
+        return value
+    if scheme == "basic":
+        try:
+            user, _, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated("The Authorization header can't be read.") from None
+        return password or user
+    if scheme:
+        raise NotAuthenticated("This way of authorization is not known here.")
+    return ""
+
+
+def _is_admin_token(token_hash: str) -> bool:
+    admin_token: str = settings.CONDAHUB_ADMIN_TOKEN
+    return bool(admin_token) and hmac.compare_digest(hash_of(admin_token), token_hash)
+
+
+def _first_administrator() -> Actor:
+    user = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    if user is None:
+        raise NotAuthenticated("There is no administrator for this token to act as.")
+    return Actor(user=user, via="admin_token")
+
+
+def _read(token_hash: str) -> Actor | None:
+    """The actor of a live token of an active owner, with its limits, in one query."""
+    generation = cache.generation()
+    rows = list(
+        ApiToken.objects.filter(hash=token_hash)
+        .select_related("owner__organization")
+        .annotate(
+            limit_id=F("limits__pk"),
+            limit_organization=F("limits__organization_id"),
+            limit_channel=F("limits__channel_id"),
+            limit_package=F("limits__package_name"),
+            limit_role=F("limits__role"),
+        )
+        .order_by()
+    )
+    if not rows:
+        return None
+    token = rows[0]
+    home = token.owner.organization
+    if not token.is_live() or not token.owner.is_active or (home is not None and home.deleted_at is not None):
+        return None
+    actor = Actor(user=token.owner, token=token, via="token")
+    if token.is_limited:
+        limited = [row for row in rows if row.limit_id is not None]
+        actor.remember_limits(tuple(Limit(row.limit_organization, row.limit_channel, row.limit_package, row.limit_role) for row in limited))
+    cache.remember(token_hash, actor, read_in=generation)
+    return actor

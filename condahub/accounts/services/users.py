@@ -1,0 +1,191 @@
+"""People and robots: made, changed, stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from condahub.accounts import cache
+from condahub.accounts.models import ApiToken, Organization, User, UserKind
+from condahub.accounts.policy import HUB, Actor, Permission, require
+from condahub.accounts.services.organizations import create_personal_organization, require_alive
+from condahub.audit.services import record
+from condahub.errors import Conflict, Unprocessable
+from condahub.names import check_name
+
+
+def create_user(
+    *,
+    actor: Actor,
+    username: str,
+    password: str | None = None,
+    email: str = "",
+    display_name: str = "",
+    is_staff: bool = False,
+    is_superuser: bool = False,
+    is_auditor: bool = False,
+) -> User:
+    """A person, with a personal organization when the setting says so. Without a password he signs in by other means."""
+    require(actor, Permission.USER_MANAGE, HUB)
+    if is_staff or is_superuser or is_auditor:
+        require(actor, Permission.USER_PROMOTE, HUB)
+    user = User(username=User.normalize_username(username), email=User.objects.normalize_email(email), display_name=display_name)
+    user.is_staff, user.is_superuser, user.is_auditor = is_staff or is_superuser, is_superuser, is_auditor
+    with transaction.atomic():
+        _set_password(user, password)
+        _save_new(user)
+        if settings.CONDAHUB_PERSONAL_ORGANIZATIONS:
+            create_personal_organization(user=user)
+        flags = {"is_staff": user.is_staff, "is_superuser": is_superuser, "is_auditor": is_auditor}
+        record(actor=actor, action="user.create", target=user.username, details=flags)
+    return user
+
+
+def create_robot(*, actor: Actor, organization: Organization, name: str, display_name: str = "") -> User:
+    """An account for programs, which belongs to an organization and signs in with tokens only: `<organization>+<name>`."""
+    require(actor, Permission.TOKEN_CREATE, organization)
+    require_alive(organization)
+    check_name(name, what="a robot account")
+    user = User(username=f"{organization.name}+{name}", kind=UserKind.ROBOT, organization=organization, display_name=display_name)
+    with transaction.atomic():
+        _set_password(user, None)
+        _save_new(user)
+        record(actor=actor, action="robot.create", target=user.username, organization_id=organization.pk)
+    return user
+
+
+def update_user(*, actor: Actor, user: User, display_name: str | None = None, email: str | None = None) -> User:
+    """What a person may change of himself, and staff of everybody below them."""
+    if actor.user_id != user.pk or actor.token is not None:
+        _require_power_over(actor, user)
+    changes = {name: value for name, value in (("display_name", display_name), ("email", email)) if value is not None}
+    for name, value in changes.items():
+        setattr(user, name, value)
+    _check(user)
+    with transaction.atomic():
+        user.save(update_fields=[*changes])
+        record(
+            actor=actor,
+            action="user.update",
+            target=user.username,
+            organization_id=user.organization_id,
+            details={"changed": sorted(changes)},
+        )
+    return user
+
+
+def set_password(*, actor: Actor, user: User, password: str) -> None:
+    """Give a person a new password. Nobody resets that of somebody mightier; one's own takes a session, never a token."""
+    if user.is_robot:
+        raise Unprocessable("A robot account has no password.", code="robot_has_no_password", hint="Create an API token for it.")
+    if actor.user_id != user.pk or actor.token is not None:
+        _require_power_over(actor, user)
+    with transaction.atomic():
+        _set_password(user, password)
+        user.save(update_fields=["password"])
+        record(actor=actor, action="user.set_password", target=user.username)
+
+
+def promote_user(
+    *, actor: Actor, user: User, is_staff: bool | None = None, is_superuser: bool | None = None, is_auditor: bool | None = None
+) -> User:
+    """Make or unmake administrators, IT staff and auditors; administrators alone may."""
+    require(actor, Permission.USER_PROMOTE, HUB)
+    if user.is_robot:
+        raise Unprocessable("A robot account can't be staff.", code="robot_is_never_staff", hint="Give it grants instead.")
+    asked = {"is_staff": is_staff, "is_superuser": is_superuser, "is_auditor": is_auditor}
+    changes = {name: value for name, value in asked.items() if value is not None and getattr(user, name) != value}
+    with transaction.atomic():
+        if changes.get("is_superuser") is False:
+            _require_another_administrator(user)
+        for name, value in changes.items():
+            setattr(user, name, value)
+        user.save(update_fields=[*changes])
+        record(actor=actor, action="user.promote", target=user.username, details=changes)
+    return user
+
+
+def deactivate_user(*, actor: Actor, user: User) -> User:
+    """Stop an account for good measure: no sign-in, no session, and every token revoked, so none comes back with the account."""
+    _require_power_over(actor, user)
+    if actor.user_id == user.pk:
+        raise Conflict("You can't deactivate yourself.", code="own_account", hint="Ask another administrator.")
+    now = timezone.now()
+    with transaction.atomic():
+        if user.is_superuser:
+            _require_another_administrator(user)
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        revoked = ApiToken.objects.filter(owner=user, revoked_at__isnull=True).update(revoked_at=now)
+        record(
+            actor=actor,
+            action="user.deactivate",
+            target=user.username,
+            organization_id=user.organization_id,
+            details={"tokens_revoked": revoked},
+        )
+        transaction.on_commit(cache.forget)
+    return user
+
+
+def reactivate_user(*, actor: Actor, user: User) -> User:
+    """Let an account in again; its old tokens stay revoked."""
+    _require_power_over(actor, user)
+    with transaction.atomic():
+        user.is_active = True
+        user.save(update_fields=["is_active"])
+        record(actor=actor, action="user.reactivate", target=user.username, organization_id=user.organization_id)
+    return user
+
+
+def _require_power_over(actor: Actor, user: User) -> None:
+    """Staff over people, administrators over staff, an organization's owners over its robots."""
+    if user.organization is not None:
+        require(actor, Permission.TOKEN_REVOKE, user.organization)
+    elif user.is_staff or user.is_superuser or user.is_auditor:
+        require(actor, Permission.USER_PROMOTE, HUB)
+    else:
+        require(actor, Permission.USER_MANAGE, HUB)
+
+
+def _require_another_administrator(user: User) -> None:
+    others = User.objects.select_for_update().filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    if not list(others[:1]):
+        raise Conflict("This is the last administrator.", code="last_administrator", hint="Make somebody else an administrator first.")
+
+
+def _set_password(user: User, password: str | None) -> None:
+    if password is None:
+        user.set_unusable_password()
+        return
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Unprocessable(" ".join(error.messages), code="weak_password", hint="Choose another password.") from None
+    user.set_password(password)
+
+
+def _check(user: User, exclude: Any = ("password", "organization")) -> None:
+    try:
+        user.clean_fields(exclude=exclude)
+    except ValidationError as error:
+        sentences = " ".join(message for messages in error.message_dict.values() for message in messages)
+        raise Unprocessable(sentences, hint=f"Correct: {', '.join(sorted(error.message_dict))}.") from None
+
+
+def _save_new(user: User) -> None:
+    _check(user)
+    taken = Conflict("This user name is not available.", code="name_unavailable", hint="Choose another name.")
+    # Names that differ by case alone would be taken for one another by people.
+    if User.objects.filter(username__iexact=user.username).exists():
+        raise taken
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise taken from None
