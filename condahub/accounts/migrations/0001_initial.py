@@ -10,162 +10,329 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('username', models.CharField(error_messages={'unique': 'A user with that username already exists.'}, help_text='Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.', max_length=150, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()], verbose_name='username')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='email address')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('kind', models.CharField(choices=[('person', 'Person'), ('robot', 'Robot')], default='person', max_length=8)),
-                ('display_name', models.CharField(blank=True, default='', max_length=150)),
-                ('is_auditor', models.BooleanField(default=False, help_text='May read everything and change nothing.')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        error_messages={"unique": "A user with that username already exists."},
+                        help_text="Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.",
+                        max_length=150,
+                        unique=True,
+                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
+                        verbose_name="username",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="email address")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False, help_text="Designates whether the user can log into this admin site.", verbose_name="staff status"
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
+                ("kind", models.CharField(choices=[("person", "Person"), ("robot", "Robot")], default="person", max_length=8)),
+                ("display_name", models.CharField(blank=True, default="", max_length=150)),
+                ("is_auditor", models.BooleanField(default=False, help_text="May read everything and change nothing.")),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['username'],
+                "ordering": ["username"],
             },
             managers=[
-                ('objects', django.contrib.auth.models.UserManager()),
+                ("objects", django.contrib.auth.models.UserManager()),
             ],
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('user', 'User'), ('robot', 'Robot'), ('job', 'Job')], default='user', max_length=8)),
-                ('name', models.CharField(max_length=200)),
-                ('hash', models.CharField(editable=False, max_length=64, unique=True)),
-                ('prefix', models.CharField(db_index=True, editable=False, max_length=20)),
-                ('scopes', models.JSONField(default=list)),
-                ('is_limited', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_from', models.GenericIPAddressField(blank=True, null=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("user", "User"), ("robot", "Robot"), ("job", "Job")], default="user", max_length=8)),
+                ("name", models.CharField(max_length=200)),
+                ("hash", models.CharField(editable=False, max_length=64, unique=True)),
+                ("prefix", models.CharField(db_index=True, editable=False, max_length=20)),
+                ("scopes", models.JSONField(default=list)),
+                ("is_limited", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_from", models.GenericIPAddressField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="api_tokens", to=settings.AUTH_USER_MODEL),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-pk'],
+                "ordering": ["-created_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Organization',
+            name="Organization",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
-                ('title', models.CharField(blank=True, default='', max_length=200)),
-                ('description', models.TextField(blank=True, default='')),
-                ('quota_bytes', models.PositiveBigIntegerField(blank=True, help_text='Logical bytes; empty means no limit.', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('personal_of', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='personal_organization', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=64, unique=True)),
+                ("title", models.CharField(blank=True, default="", max_length=200)),
+                ("description", models.TextField(blank=True, default="")),
+                ("quota_bytes", models.PositiveBigIntegerField(blank=True, help_text="Logical bytes; empty means no limit.", null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "personal_of",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="personal_organization",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='user',
-            name='organization',
-            field=models.ForeignKey(blank=True, help_text='The organization that a robot belongs to; empty for people.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='robots', to='accounts.organization'),
+            model_name="user",
+            name="organization",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The organization that a robot belongs to; empty for people.",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="robots",
+                to="accounts.organization",
+            ),
         ),
         migrations.CreateModel(
-            name='Team',
+            name="Team",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=64)),
-                ('title', models.CharField(blank=True, default='', max_length=200)),
-                ('external_group', models.CharField(blank=True, default='', help_text='LDAP or OIDC group that feeds this team.', max_length=500)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('group', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='team', to='auth.group')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='teams', to='accounts.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.CharField(max_length=64)),
+                ("title", models.CharField(blank=True, default="", max_length=200)),
+                (
+                    "external_group",
+                    models.CharField(blank=True, default="", help_text="LDAP or OIDC group that feeds this team.", max_length=500),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("group", models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name="team", to="auth.group")),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="teams", to="accounts.organization"),
+                ),
             ],
             options={
-                'ordering': ['organization', 'slug'],
+                "ordering": ["organization", "slug"],
             },
         ),
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('reader', 'Reader'), ('contributor', 'Contributor'), ('maintainer', 'Maintainer'), ('owner', 'Owner')], max_length=12)),
-                ('channel_id', models.BigIntegerField(blank=True, db_index=True, null=True)),
-                ('package_name', models.CharField(blank=True, default='', max_length=128)),
-                ('environment_id', models.BigIntegerField(blank=True, db_index=True, null=True)),
-                ('source', models.CharField(choices=[('manual', 'By hand'), ('ldap', 'LDAP'), ('oidc', 'OpenID Connect')], default='manual', max_length=8)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('granted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='accounts.organization')),
-                ('team', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='accounts.team')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("reader", "Reader"), ("contributor", "Contributor"), ("maintainer", "Maintainer"), ("owner", "Owner")],
+                        max_length=12,
+                    ),
+                ),
+                ("channel_id", models.BigIntegerField(blank=True, db_index=True, null=True)),
+                ("package_name", models.CharField(blank=True, default="", max_length=128)),
+                ("environment_id", models.BigIntegerField(blank=True, db_index=True, null=True)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("manual", "By hand"), ("ldap", "LDAP"), ("oidc", "OpenID Connect")], default="manual", max_length=8
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grants",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="grants", to="accounts.organization"),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="grants", to="accounts.team"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['organization', 'pk'],
+                "ordering": ["organization", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='TokenLimit',
+            name="TokenLimit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel_id', models.BigIntegerField(blank=True, db_index=True, null=True)),
-                ('package_name', models.CharField(blank=True, default='', max_length=128)),
-                ('role', models.CharField(blank=True, choices=[('reader', 'Reader'), ('contributor', 'Contributor'), ('maintainer', 'Maintainer'), ('owner', 'Owner')], default='', max_length=12)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.organization')),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='limits', to='accounts.apitoken')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("channel_id", models.BigIntegerField(blank=True, db_index=True, null=True)),
+                ("package_name", models.CharField(blank=True, default="", max_length=128)),
+                (
+                    "role",
+                    models.CharField(
+                        blank=True,
+                        choices=[("reader", "Reader"), ("contributor", "Contributor"), ("maintainer", "Maintainer"), ("owner", "Owner")],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.organization"),
+                ),
+                ("token", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="limits", to="accounts.apitoken")),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'person'), ('organization__isnull', True)), models.Q(('kind', 'robot'), ('organization__isnull', False)), _connector='OR'), name='user_robot_has_organization'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "person"), ("organization__isnull", True)),
+                    models.Q(("kind", "robot"), ("organization__isnull", False)),
+                    _connector="OR",
+                ),
+                name="user_robot_has_organization",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'person'), models.Q(('is_auditor', False), ('is_staff', False), ('is_superuser', False)), _connector='OR'), name='user_robot_is_never_staff'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind", "person"), models.Q(("is_auditor", False), ("is_staff", False), ("is_superuser", False)), _connector="OR"
+                ),
+                name="user_robot_is_never_staff",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='team',
-            constraint=models.UniqueConstraint(fields=('organization', 'slug'), name='team_slug_in_organization'),
+            model_name="team",
+            constraint=models.UniqueConstraint(fields=("organization", "slug"), name="team_slug_in_organization"),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('team__isnull', True), ('user__isnull', False)), models.Q(('team__isnull', False), ('user__isnull', True)), _connector='OR'), name='grant_to_user_or_team'),
+            model_name="grant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("team__isnull", True), ("user__isnull", False)),
+                    models.Q(("team__isnull", False), ("user__isnull", True)),
+                    _connector="OR",
+                ),
+                name="grant_to_user_or_team",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('environment_id__isnull', True), ('package_name', '')), models.Q(('channel_id__isnull', False), ('environment_id__isnull', True)), models.Q(('channel_id__isnull', True), ('environment_id__isnull', False), ('package_name', '')), _connector='OR'), name='grant_on_one_object'),
+            model_name="grant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("environment_id__isnull", True), ("package_name", "")),
+                    models.Q(("channel_id__isnull", False), ("environment_id__isnull", True)),
+                    models.Q(("channel_id__isnull", True), ("environment_id__isnull", False), ("package_name", "")),
+                    _connector="OR",
+                ),
+                name="grant_on_one_object",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(models.F('organization'), django.db.models.functions.comparison.Coalesce('user', 0), django.db.models.functions.comparison.Coalesce('team', 0), django.db.models.functions.comparison.Coalesce('channel_id', 0), models.F('package_name'), django.db.models.functions.comparison.Coalesce('environment_id', 0), models.F('source'), name='grant_once_per_subject_and_object'),
+            model_name="grant",
+            constraint=models.UniqueConstraint(
+                models.F("organization"),
+                django.db.models.functions.comparison.Coalesce("user", 0),
+                django.db.models.functions.comparison.Coalesce("team", 0),
+                django.db.models.functions.comparison.Coalesce("channel_id", 0),
+                models.F("package_name"),
+                django.db.models.functions.comparison.Coalesce("environment_id", 0),
+                models.F("source"),
+                name="grant_once_per_subject_and_object",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tokenlimit',
-            constraint=models.CheckConstraint(condition=models.Q(('package_name', ''), ('channel_id__isnull', False), _connector='OR'), name='token_limit_package_in_channel'),
+            model_name="tokenlimit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("package_name", ""), ("channel_id__isnull", False), _connector="OR"),
+                name="token_limit_package_in_channel",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tokenlimit',
-            constraint=models.UniqueConstraint(models.F('token'), models.F('organization'), django.db.models.functions.comparison.Coalesce('channel_id', 0), models.F('package_name'), name='token_limit_once'),
+            model_name="tokenlimit",
+            constraint=models.UniqueConstraint(
+                models.F("token"),
+                models.F("organization"),
+                django.db.models.functions.comparison.Coalesce("channel_id", 0),
+                models.F("package_name"),
+                name="token_limit_once",
+            ),
         ),
     ]

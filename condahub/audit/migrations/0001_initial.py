@@ -4,44 +4,50 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ChainHead',
+            name="ChainHead",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.BigIntegerField(default=0)),
-                ('hash', models.CharField(blank=True, default='', max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sequence", models.BigIntegerField(default=0)),
+                ("hash", models.CharField(blank=True, default="", max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True)),
-                ('actor_label', models.CharField(max_length=200)),
-                ('actor_id', models.BigIntegerField(blank=True, db_index=True, null=True)),
-                ('token_prefix', models.CharField(blank=True, default='', max_length=20)),
-                ('action', models.CharField(db_index=True, max_length=64)),
-                ('target_type', models.CharField(max_length=32)),
-                ('target', models.CharField(blank=True, default='', max_length=500)),
-                ('organization_id', models.BigIntegerField(blank=True, db_index=True, null=True)),
-                ('address', models.CharField(blank=True, default='', max_length=45)),
-                ('request_id', models.CharField(blank=True, default='', max_length=64)),
-                ('details', models.JSONField(default=dict)),
-                ('once_key', models.CharField(blank=True, help_text='Events with the same key are recorded once.', max_length=200, null=True, unique=True)),
-                ('sequence', models.BigIntegerField(editable=False, null=True, unique=True)),
-                ('previous_hash', models.CharField(blank=True, default='', editable=False, max_length=64)),
-                ('hash', models.CharField(blank=True, default='', editable=False, max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(db_index=True)),
+                ("actor_label", models.CharField(max_length=200)),
+                ("actor_id", models.BigIntegerField(blank=True, db_index=True, null=True)),
+                ("token_prefix", models.CharField(blank=True, default="", max_length=20)),
+                ("action", models.CharField(db_index=True, max_length=64)),
+                ("target_type", models.CharField(max_length=32)),
+                ("target", models.CharField(blank=True, default="", max_length=500)),
+                ("organization_id", models.BigIntegerField(blank=True, db_index=True, null=True)),
+                ("address", models.CharField(blank=True, default="", max_length=45)),
+                ("request_id", models.CharField(blank=True, default="", max_length=64)),
+                ("details", models.JSONField(default=dict)),
+                (
+                    "once_key",
+                    models.CharField(
+                        blank=True, help_text="Events with the same key are recorded once.", max_length=200, null=True, unique=True
+                    ),
+                ),
+                ("sequence", models.BigIntegerField(editable=False, null=True, unique=True)),
+                ("previous_hash", models.CharField(blank=True, default="", editable=False, max_length=64)),
+                ("hash", models.CharField(blank=True, default="", editable=False, max_length=64)),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['target_type', 'target'], name='audit_target'), models.Index(condition=models.Q(('sequence__isnull', True)), fields=['id'], name='audit_unsealed')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["target_type", "target"], name="audit_target"),
+                    models.Index(condition=models.Q(("sequence__isnull", True)), fields=["id"], name="audit_unsealed"),
+                ],
             },
         ),
     ]
