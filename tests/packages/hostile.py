@@ -80,7 +80,7 @@ def bzip2_bomb(size: int = 96 * MIB) -> bytes:
 def raw_header(**fields: Any) -> bytes:
     """A tar header as tarfile would not write it on its own: `data` follows the header without being counted."""
     header = tarfile.TarInfo(fields.pop("name", "f"))
-    data = fields.pop("data", b"")
+    data: bytes = fields.pop("data", b"")
     for key, value in fields.items():
         setattr(header, key, value)
     head: bytes = header.tobuf(tarfile.GNU_FORMAT)
