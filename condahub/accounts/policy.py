@@ -7,7 +7,7 @@ Power of a token = its owner's power at this moment, within its scopes and limit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from django.conf import settings
@@ -178,10 +178,11 @@ def _within(limits: tuple[Limit, ...], target: AccessTarget) -> frozenset[Permis
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """Which private objects somebody may read, to filter querysets with. Public ones may be read by everybody.
+    """Which objects somebody may read, to filter querysets with. Public ones may be read by everybody.
 
     all: every object there is. Else whole organizations, single channels, single environments.
-    signed_in: internal objects too; all of them, or within `limits` when those are given.
+    signed_in: every internal object too; a limited token has those of `internal_organization_ids` and `internal_channel_ids`.
+    nothing: not even public ones (a deactivated account).
     """
 
     all: bool = False
@@ -190,17 +191,18 @@ class Readable:
     organization_ids: frozenset[int] = frozenset()
     channel_ids: frozenset[int] = frozenset()
     environment_ids: frozenset[int] = frozenset()
-    limits: tuple[Limit, ...] | None = None
+    internal_organization_ids: frozenset[int] = frozenset()
+    internal_channel_ids: frozenset[int] = frozenset()
 
     def channels(self, prefix: str = "") -> Q:
-        """A filter on channels with the columns organization_id and visibility; `prefix` leads to them (`channel__`)."""
-        return self._filter(prefix, self.channel_ids, {row.channel_id for row in self.limits or () if row.channel_id})
+        """A filter on channels, by their columns id, organization_id and visibility; `prefix` leads to them (`channel__`)."""
+        return self._filter(prefix, self.channel_ids, self.internal_channel_ids)
 
     def environments(self, prefix: str = "") -> Q:
         """The same for environments."""
-        return self._filter(prefix, self.environment_ids, set())
+        return self._filter(prefix, self.environment_ids, frozenset())
 
-    def _filter(self, prefix: str, ids: frozenset[int], limit_ids: set[int]) -> Q:
+    def _filter(self, prefix: str, ids: frozenset[int], internal_ids: frozenset[int]) -> Q:
         if self.all:
             return Q()
         if self.nothing:
@@ -210,12 +212,13 @@ class Readable:
             found |= Q(**{f"{prefix}organization_id__in": sorted(self.organization_ids)})
         if ids:
             found |= Q(**{f"{prefix}id__in": sorted(ids)})
+        internal = Q(**{f"{prefix}visibility": Visibility.INTERNAL})
         if self.signed_in:
-            internal = Q(**{f"{prefix}visibility": Visibility.INTERNAL})
-            if self.limits is not None:
-                whole = sorted({row.organization_id for row in self.limits if row.channel_id is None})
-                internal &= Q(**{f"{prefix}organization_id__in": whole}) | Q(**{f"{prefix}id__in": sorted(limit_ids)})
-            found |= internal
+            return found | internal
+        if self.internal_organization_ids:
+            found |= internal & Q(**{f"{prefix}organization_id__in": sorted(self.internal_organization_ids)})
+        if internal_ids:
+            found |= internal & Q(**{f"{prefix}id__in": sorted(internal_ids)})
         return found
 
 
@@ -249,11 +252,13 @@ def _readable_by_roles(actor: Actor) -> Readable:
 
 def _readable_within(limits: tuple[Limit, ...]) -> Readable:
     """All that limits reach, for an owner who may read everything."""
+    organizations = frozenset(row.organization_id for row in limits if row.channel_id is None)
+    channels = frozenset(row.channel_id for row in limits if row.channel_id is not None)
     return Readable(
-        signed_in=True,
-        organization_ids=frozenset(row.organization_id for row in limits if row.channel_id is None),
-        channel_ids=frozenset(row.channel_id for row in limits if row.channel_id is not None),
-        limits=limits,
+        organization_ids=organizations,
+        channel_ids=channels,
+        internal_organization_ids=organizations,
+        internal_channel_ids=channels,
     )
 
 
@@ -263,10 +268,9 @@ def _narrowed(owned: Readable, limits: tuple[Limit, ...], actor: Actor) -> Reada
     in_reach = [row for rows in actor.roles().values() for row in rows if row.organization_id in reach.organization_ids]
     channels = {row.channel_id for row in in_reach if row.channel_id is not None}
     channels |= {row.channel_id for row in limits if row.channel_id is not None and row.organization_id in owned.organization_ids}
-    return Readable(
-        signed_in=True,
+    return replace(
+        reach,
         organization_ids=owned.organization_ids & reach.organization_ids,
         channel_ids=frozenset(channels) | (owned.channel_ids & reach.channel_ids),
         environment_ids=frozenset(row.environment_id for row in in_reach if row.environment_id is not None),
-        limits=limits,
     )
