@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -21,13 +21,17 @@ import msgspec
 import condahub
 from condahub.errors import HubError, Unavailable
 from condahub.packages.child import Answer, Request
-from condahub.packages.errors import BY_CODE, BadFilename, PackageDamaged, PackageSlow
+from condahub.packages.errors import BY_CODE, BadFilename, PackageBomb, PackageDamaged, PackageSlow
 from condahub.packages.limits import DEFAULT, MIB, Limits
 from condahub.packages.names import split_filename
 from condahub.packages.reader import PackageInfo, read_package
 
 IN_PROCESS_MAX_BYTES = 4 * MIB
-IN_PROCESS_LIMITS = Limits(max_seconds=20.0, max_listing_bytes=16 * MIB, max_link_bytes=8 * MIB)
+# Tight, because every web thread may be reading one: a window is as large in memory as what was unpacked into it.
+# What is past them is not refused here but read again in a reader process.
+IN_PROCESS_LIMITS = Limits(
+    max_unpacked_bytes=32 * MIB, max_listing_bytes=4 * MIB, max_link_bytes=4 * MIB, max_members=20_000, max_seconds=5.0
+)
 MAX_READERS = max(1, min(4, os.cpu_count() or 1))
 WAIT_FOR_A_READER_SECONDS = 120.0
 START_AND_ANSWER_SECONDS = 15.0
@@ -45,7 +49,8 @@ def inspect(path: Path, *, filename: str, limits: Limits = DEFAULT) -> PackageIn
     """
     split_filename(filename)
     if path.stat().st_size <= IN_PROCESS_MAX_BYTES and limits is DEFAULT:
-        return read_package(path, filename=filename, limits=IN_PROCESS_LIMITS)
+        with suppress(PackageBomb, PackageSlow):
+            return read_package(path, filename=filename, limits=IN_PROCESS_LIMITS)
     request = msgspec.json.encode(Request(str(path.absolute()), filename, limits)) + b"\n"
     with _a_reader():
         for _ in range(ATTEMPTS):

@@ -41,6 +41,21 @@ def test_a_small_package_costs_no_process(tmp_path: Path, monkeypatch: pytest.Mo
     assert inspect(path, filename=path.name).files
 
 
+def test_a_small_package_that_unpacks_to_much_is_read_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_package(tmp_path, files={"share/zeros": bytes(pool.IN_PROCESS_LIMITS.max_unpacked_bytes + 1)})
+    assert path.stat().st_size < IN_PROCESS_MAX_BYTES
+    asked = []
+    ask = pool._ask
+
+    def spy(request: bytes, limits: Limits) -> object:
+        asked.append(request)
+        return ask(request, limits)
+
+    monkeypatch.setattr(pool, "_ask", spy)
+    assert inspect(path, filename=path.name) == read_package(path, filename=path.name)
+    assert len(asked) == 1
+
+
 def test_a_refusal_comes_back_as_itself(tmp_path: Path) -> None:
     path = tmp_path / hostile.CONDA
     path.write_bytes(make_zip(hostile.parts(pkg=hostile.zstd_bomb())))
