@@ -178,9 +178,7 @@ class Migration(migrations.Migration):
                 ),
                 ("channel", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="files", to="channels.channel")),
             ],
-            options={
-                "ordering": ("subdir", "name", "filename"),
-            },
+            options={},
         ),
         migrations.CreateModel(
             name="DownloadCount",

@@ -61,7 +61,7 @@ class PackageFile(models.Model):
     uploaded_by = models.CharField(max_length=200, blank=True, editable=False)
 
     class Meta:
-        ordering = ("subdir", "name", "filename")
+        # No default ordering: it makes SQLite walk a channel's index in that order rather than look up a name.
         constraints = (
             models.UniqueConstraint(fields=["channel", "subdir", "filename", "sha256"], name="file_unique_by_content"),
             models.UniqueConstraint(

@@ -6,6 +6,7 @@ import atexit
 import logging
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import date
 
 from django.db import DatabaseError, close_old_connections, connection
@@ -34,7 +35,7 @@ def count(file_id: int) -> None:
 
 
 def flush() -> int:
-    """Write what this process counted; the number of downloads written. What could not be written is counted on."""
+    """Write what this process counted; the number of downloads written. Raises DatabaseError, and counts on from there."""
     global _timer
     with _lock:
         taken = dict(_counts)
@@ -45,8 +46,7 @@ def flush() -> int:
     except DatabaseError:
         with _lock:
             _counts.update(taken)
-        log.warning("download counts could not be written; they are kept for the next time")
-        return 0
+        raise
     return sum(taken.values())
 
 
@@ -54,6 +54,8 @@ def _flush_in_thread() -> None:
     close_old_connections()
     try:
         flush()
+    except DatabaseError:
+        log.warning("download counts could not be written; they are kept for the next time")
     finally:
         connection.close()
 
@@ -77,4 +79,9 @@ def _write(counts: dict[tuple[int, date], int]) -> None:
             )
 
 
-atexit.register(lambda: _counts and _flush_in_thread())
+@atexit.register
+def _flush_at_exit() -> None:
+    """The last word of a process that ends in peace; nobody is left to be told of a failure."""
+    if _counts:
+        with suppress(DatabaseError):
+            flush()

@@ -12,7 +12,22 @@ from channels_app.models import Channel, FileState, Package, PackageFile
 from condahub.engine import versions
 
 ABOUT_KEYS = frozenset(
-    ["description", "dev_url", "doc_source_url", "doc_url", "home", "icon_url", "identifiers", "keywords", "license", "recipe_origin", "source_git_url", "source_url", "summary", "tags"]
+    [
+        "description",
+        "dev_url",
+        "doc_source_url",
+        "doc_url",
+        "home",
+        "icon_url",
+        "identifiers",
+        "keywords",
+        "license",
+        "recipe_origin",
+        "source_git_url",
+        "source_url",
+        "summary",
+        "tags",
+    ]
 )
 MAX_ABOUT_CHARS = 32_768
 
@@ -54,9 +69,9 @@ def _texts(channel: Channel, name: str, latest: str, newest: PackageFile | None)
     """Summary and the like: from the file just published, else from one of the latest version."""
     source = newest if newest is not None and newest.name == name and newest.version == latest else None
     if source is None:
-        source = (
-            PackageFile.objects.filter(channel=channel, name=name, version=latest, state=FileState.LIVE).order_by("-indexed_at").first()
-        )
+        # The newest is found here: asked for it, SQLite would walk the whole channel by date.
+        candidates = PackageFile.objects.filter(channel=channel, name=name, version=latest, state=FileState.LIVE)
+        source = max(candidates.only("about", "record", "indexed_at"), key=lambda file: (file.indexed_at, file.pk), default=None)
     if source is None:
         return {}
     about: dict[str, Any] = msgspec.json.decode(source.about)
