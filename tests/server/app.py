@@ -1,0 +1,101 @@
+"""A few doors of a Django application to run under gunicorn; `CONDAHUB_TEST_LIMIT_SECONDS` makes every limit of the worker so short."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import path
+
+from condahub.errors import HubError
+from condahub.server import connections, worker
+from condahub.server.body import iterate_body, multipart_files
+from condahub.storage.blobs import blobs
+from condahub.storage.serve import serve_blob
+
+if _limit := os.environ.get("CONDAHUB_TEST_LIMIT_SECONDS"):
+    for module in (connections, worker):
+        for name in ("HEAD_SECONDS", "BODY_IDLE_SECONDS", "SEND_STALL_SECONDS"):
+            if hasattr(module, name):
+                setattr(module, name, float(_limit))
+
+
+def answered(view: Any) -> Any:
+    """The view, with a HubError as its own answer: what the hub's doors do, each in its form."""
+
+    def wrapped(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            answer: HttpResponseBase = view(request, **kwargs)
+        except HubError as error:
+            return JsonResponse(error.as_dict(), status=error.status, headers=error.headers)
+        return answer
+
+    return wrapped
+
+
+def hello(request: HttpRequest, token: str = "") -> HttpResponse:
+    return HttpResponse(b"hello", content_type="text/plain", headers={"Content-Length": "5"})
+
+
+def refuse(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"no", status=403, headers={"Content-Length": "2"})
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    time.sleep(1)
+    return HttpResponse(b"slow", headers={"Content-Length": "4"})
+
+
+@answered
+def upload(request: HttpRequest) -> HttpResponseBase:
+    with blobs().temporary() as temp:
+        for piece in iterate_body(request, limit_bytes=int(request.GET.get("limit", 2**40))):
+            temp.write(piece)
+        return JsonResponse({"size": temp.size, "sha256": temp.sha256, "peak_kilobytes": _status("VmHWM")})
+
+
+@answered
+def multipart(request: HttpRequest) -> HttpResponseBase:
+    with multipart_files(request, store=blobs()) as form:
+        files = [[file.field, file.filename, file.blob.size, file.blob.sha256] for file in form.files]
+        return JsonResponse({"files": files, "fields": form.fields})
+
+
+@answered
+def blob(request: HttpRequest, sha256: str) -> HttpResponseBase:
+    size = int(request.GET["size"])
+    return serve_blob(
+        request, namespace="packages", sha256=sha256, size=size, content_type="application/x-tar", etag=sha256, cache_control="no-cache"
+    )
+
+
+def process(request: HttpRequest) -> HttpResponse:
+    descriptors = [Path("/proc/self/fd") / number for number in os.listdir("/proc/self/fd")]
+    opened = [os.readlink(descriptor) for descriptor in descriptors if descriptor.is_symlink()]
+    blobs_open = sum(1 for target in opened if "/packages/" in target)
+    return JsonResponse({"files": len(opened), "blobs": blobs_open, "peak_kilobytes": _status("VmHWM")})
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1])
+    raise KeyError(name)
+
+
+urlpatterns = [
+    path("hello", hello),
+    path("t/<token>/hello", hello),
+    path("refuse", refuse),
+    path("slow", slow),
+    path("upload", upload),
+    path("multipart", multipart),
+    path("blob/<sha256>", blob),
+    path("process", process),
+]
+
+application = get_wsgi_application()
