@@ -68,8 +68,8 @@ def register(name: str, run: Callable[[FirstStart], None], *, only_first: bool =
 def prepare(*, demo: bool = True, say: Callable[[str], None] = lambda _: None) -> FirstStart:
     """Migrate, run the steps that apply, make the first administrator; says what it does through `say`."""
     from django.conf import settings
-    from django.contrib.auth import get_user_model
 
+    from condahub.accounts.models import User
     from condahub.jobs.schedules import ensure_schedules
     from condahub.storage import blobs
 
@@ -78,8 +78,7 @@ def prepare(*, demo: bool = True, say: Callable[[str], None] = lambda _: None) -
         say(f"database: {migrated} migrations applied")
     blobs.initialise()
     ensure_schedules()
-    administrators = get_user_model()._default_manager.filter(is_superuser=True)
-    context = FirstStart(first=not administrators.exists(), demo=demo, url=settings.CONDAHUB_PUBLIC_URL)
+    context = FirstStart(first=not User.objects.filter(is_superuser=True).exists(), demo=demo, url=settings.CONDAHUB_PUBLIC_URL)
     for step in _steps.values():
         if (context.first or not step.only_first) and (context.demo or not step.demo):
             step.run(context)
@@ -104,20 +103,27 @@ def _migrate() -> int:
 
 
 def make_administrator(context: FirstStart) -> None:
-    """The first administrator, with the operator's password or a generated one, and the operator's token."""
-    from django.contrib.auth import get_user_model
-
+    """The first administrator, with the operator's password or a generated one; later only the name of who it is."""
+    from condahub.accounts.models import User
+    from condahub.accounts.policy import SYSTEM
+    from condahub.accounts.services.users import create_user
     from condahub.settings.env import env
 
-    users = get_user_model()._default_manager
-    if context.first:
-        password = env.str("CONDAHUB_ADMIN_PASSWORD", default="")
-        if not password:
-            password = context.generated_password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        users.create_superuser(username=ADMINISTRATOR, password=password)
-    else:
-        first = users.filter(is_superuser=True).order_by("pk").first()
-        context.administrator = first.get_username() if first else ADMINISTRATOR
+    if not context.first:
+        first = User.objects.filter(is_superuser=True).order_by("pk").first()
+        context.administrator = first.username if first else ADMINISTRATOR
+        return
+    password = env.str("CONDAHUB_ADMIN_PASSWORD", default="")
+    if not password:
+        password = context.generated_password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    create_user(actor=SYSTEM, username=ADMINISTRATOR, password=password, is_superuser=True)
+
+
+def _refusals() -> list[str]:
+    """What the operator set that the hub cannot serve with, a sentence each."""
+    from django.core import checks
+
+    return [str(message.msg) for message in checks.run_checks(tags=["security"]) if message.is_serious()]
 
 
 def main() -> None:
@@ -125,12 +131,23 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "condahub.settings")
     import django
 
+    from condahub.errors import HubError
     from condahub.settings.env import env
 
     django.setup()
-    context = prepare(
-        demo=env.bool("CONDAHUB_DEMO", default=True), say=lambda line: print(f"condahub: {line}", file=sys.stderr, flush=True)
-    )
+
+    def say(line: str) -> None:
+        print(f"condahub: {line}", file=sys.stderr, flush=True)
+
+    try:
+        refusals = _refusals()
+        context = None if refusals else prepare(demo=env.bool("CONDAHUB_DEMO", default=True), say=say)
+    except HubError as error:
+        context, refusals = None, [f"{error.detail} {error.hint}".strip()]
+    if context is None:
+        for refusal in refusals:
+            say(refusal)
+        sys.exit(1)
     if "--json" in sys.argv[1:]:
         print(json.dumps(context.as_dict()))
     elif context.generated_password:
