@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from condahub.errors import HubError
+from condahub.jobs.guardian import kill_session, session_members
 
 POLL_SECONDS = 0.2
 MEMORY_SAMPLE_SECONDS = 0.5
@@ -27,7 +27,6 @@ READ_BYTES = 256 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 # How long output is still awaited from a child that has ended, if something else holds its pipes.
 DRAIN_SECONDS = 2.0
-EXIT_SECONDS = 5.0
 
 _GUARDIAN = str(Path(__file__).with_name("guardian.py"))
 
@@ -48,21 +47,6 @@ class ChildEnd:
     peak_memory_bytes: int
 
 
-def session_members(session: int) -> list[int]:
-    """Process ids of that session that are not zombies, from /proc."""
-    members = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                # The name, in parentheses, may hold anything; after it: state, ppid, pgrp, session (proc_pid_stat(5)).
-                fields = Path("/proc", entry, "stat").read_bytes().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
-                members.append(int(entry))
-    return members
-
-
 def memory_bytes(pid: int) -> int:
     """Proportional set size of one process: shared pages count once over all that share them. 0 if it is gone."""
     try:
@@ -72,19 +56,6 @@ def memory_bytes(pid: int) -> int:
     except OSError:
         pass
     return 0
-
-
-def kill_session(session: int) -> None:
-    """SIGKILL every process of the session, until none is left."""
-    give_up = time.monotonic() + EXIT_SECONDS
-    while time.monotonic() < give_up:
-        members = session_members(session)
-        if not members:
-            return
-        for pid in members:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
 
 
 class _Child:

@@ -57,11 +57,7 @@ def ring(lane: str) -> bool:
 
 @app.task(name=RING_TASK, ignore_result=True)
 def answer(lane: str) -> None:
-    """The other end of the bell: wake this process's lane, or, where none runs, work the lane off here."""
+    """The other end of the bell, in a worker: wake its lane."""
     wake = _local_lanes.get(lane)
     if wake is not None:
         wake()
-        return
-    from condahub.jobs.runner import drain
-
-    drain(lane)

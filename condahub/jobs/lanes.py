@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -185,6 +186,8 @@ def open_lanes(queues: list[str], *, slots: int) -> None:
             runner = LaneRunner(Lane(name), slots=slots)
             _open.append(runner)
             runner.start()
+    # Celery tells of its end in good order only; a second Ctrl-C ends it otherwise.
+    atexit.register(close_lanes)
 
 
 def ask_to_stop() -> None:

@@ -61,6 +61,9 @@ def _run(job: Job, *, stop: threading.Event | None, on_overdue: Callable[[], Non
     kind = kind_named(job.kind)
     context = JobContext(job, kind, stop=stop, on_overdue=on_overdue)
     try:
+        if stop is not None and stop.is_set():
+            # Claimed in the very moment of stopping: a run that never looks would not leave again.
+            raise JobReleased(str(job))
         with context:
             result = kind.run(context, job.payload)
     except services.LeaseLost:

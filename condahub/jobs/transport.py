@@ -1,7 +1,8 @@
-"""kombu's filesystem transport, made safe against reading a message that is only half written."""
+"""kombu's filesystem transport, made safe against messages that are only half written."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
@@ -11,6 +12,8 @@ from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
 from kombu.utils.encoding import str_to_bytes
 from kombu.utils.json import dumps
+
+logger = logging.getLogger(__name__)
 
 
 class Channel(filesystem.Channel):
@@ -25,6 +28,14 @@ class Channel(filesystem.Channel):
             os.rename(draft, os.path.join(self.data_folder_out, name))
         except OSError as error:
             raise ChannelError(f"Cannot add {name!r} to the queue's folder") from error
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        while True:
+            try:
+                return super()._get(queue)
+            except ValueError:
+                # kombu has taken it out of the folder already; raised from here it would end the worker.
+                logger.warning("An unreadable message to the %s lane was dropped.", queue)
 
 
 class Transport(filesystem.Transport):
