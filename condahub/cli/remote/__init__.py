@@ -1,0 +1,1 @@
+"""The commands for people and programs against any hub, over HTTP; nothing here imports Django."""
