@@ -7,8 +7,9 @@ from typing import Any
 from django.db.models import CharField, Count, F, Q, QuerySet, Value
 
 from channels_app.models import Channel, FileState, Package, PackageFile
+from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can
-from condahub.errors import NotFound
+from condahub.errors import Forbidden, NotAuthenticated, NotFound
 
 # What a reader can download; the other states are told to those who work on the channel.
 SHOWN_STATES = (FileState.LIVE, FileState.YANKED)
@@ -77,3 +78,18 @@ def search(actor: Actor, text: str) -> QuerySet[Any, dict[str, Any]]:
         found_version=F("latest_version"),
     )
     return found_channels.union(found_packages, all=True).order_by("kind", "found_name", "found_channel")  # type: ignore[no-any-return]
+
+
+def organization_to_create_in(actor: Actor, name: str) -> Organization:
+    """The organization of this name, or the actor's personal one; whether it may create there is for the service to say.
+
+    Raises NotAuthenticated or Forbidden, also where there is no such organization.
+    """
+    if actor.is_anonymous:
+        raise NotAuthenticated
+    organizations = Organization.objects.filter(deleted_at__isnull=True)
+    found = organizations.filter(name=name) if name else organizations.filter(personal_of_id=actor.user_id)
+    organization = found.first()
+    if organization is None:
+        raise Forbidden("You may not make a channel there, or there is no such organization.", hint="Name an organization of yours.")
+    return organization

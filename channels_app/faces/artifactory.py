@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
 
 from channels_app.faces import conda
 from channels_app.faces.entry import Answer, Query, View, entry
@@ -37,8 +38,12 @@ def publish_at_address(request: HttpRequest, actor: Actor, channel: str, subdir:
     return Answer(body, status=201, headers={"Location": address})
 
 
-def _serve(request: HttpRequest, actor: Actor, channel: str, subdir: str, filename: str) -> object:
+_publish: View = entry(PUT=publish_at_address, POST=publish_at_address)
+
+
+@csrf_exempt
+def package_address(request: HttpRequest, channel: str, subdir: str, filename: str) -> HttpResponseBase:
+    """A package's address: PUT and POST publish there, all else is the conda door's to answer."""
+    if request.method in ("PUT", "POST"):
+        return _publish(request, channel=channel, subdir=subdir, filename=filename)
     return conda.serve(request, f"{channel}/{subdir}/{filename}")
-
-
-package_address: View = entry(GET=_serve, HEAD=_serve, PUT=publish_at_address, POST=publish_at_address)

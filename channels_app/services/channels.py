@@ -13,8 +13,9 @@ from django.utils import timezone
 from channels_app import selectors
 from channels_app.index.publish import found_channel
 from channels_app.models import Channel, ChannelKind, ChannelName, NameState
-from condahub.accounts.models import Grant, Organization
+from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, Visibility, require
+from condahub.accounts.services import drop_channel
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, HubError, Unprocessable
 from condahub.names import WELL_KNOWN_CHANNELS, check_name
@@ -141,7 +142,7 @@ def end_channels(*, actor: Actor) -> int:
     for channel in Channel.objects.select_related("organization").filter(deleted_at__lt=due):
         with transaction.atomic():
             ChannelName.objects.filter(channel=channel).update(state=NameState.RETIRED, channel=None)
-            Grant.objects.filter(channel_id=channel.pk).delete()
+            drop_channel(actor=actor, channel_id=channel.pk)
             _audit(actor, "channel.end", channel, {})
             channel.delete()
         ended += 1

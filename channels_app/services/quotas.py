@@ -7,6 +7,7 @@ import sys
 from django.db.models import F, Sum
 
 from channels_app.models import Channel
+from condahub.accounts import quota
 from condahub.errors import QuotaExceeded
 
 
@@ -21,7 +22,7 @@ def room_bytes(channel: Channel) -> int:
     if channel.quota_bytes is not None:
         rooms.append(channel.quota_bytes - channel.used_bytes)
     if channel.organization.quota_bytes is not None:
-        rooms.append(channel.organization.quota_bytes - used_by_organization(channel.organization_id))
+        rooms.append(channel.organization.quota_bytes - quota.used_bytes(channel.organization))
     return max(min(rooms), 0)
 
 
@@ -42,6 +43,4 @@ def require_within(channel: Channel) -> None:
     """After counting, at the end of the transaction: what is over is rolled back. Raises QuotaExceeded."""
     if channel.quota_bytes is not None and channel.used_bytes > channel.quota_bytes:
         raise QuotaExceeded(f"'{channel.name}' may hold {channel.quota_bytes:,} bytes, and this would make {channel.used_bytes:,}.")
-    quota = channel.organization.quota_bytes
-    if quota is not None and (used := used_by_organization(channel.organization_id)) > quota:
-        raise QuotaExceeded(f"The organization '{channel.organization.name}' may hold {quota:,} bytes, and this would make {used:,}.")
+    quota.room_for(channel.organization, 0)

@@ -1,0 +1,50 @@
+"""REST views of a channel's revisions."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from channels_app import history, selectors
+from channels_app.api import shapes
+from channels_app.models import Revision
+from condahub.accounts.permissions import Permission
+from condahub.api.permissions import Anybody
+from condahub.api.views import HubView
+
+
+class RevisionsView(HubView):
+    queryset: QuerySet[Revision] = Revision.objects.none()
+    permission_classes = [Anybody]
+    ordering_fields = ["number"]
+    ordering = ["-number"]
+
+    @extend_schema(operation_id="revisions_list", responses=shapes.RevisionAnswer(many=True))
+    def get(self, request: Request, channel: str) -> Response:
+        """The kept revisions of a channel, the newest first."""
+        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ)
+        return self.listed(history.revisions_of(found), shapes.RevisionAnswer, channel=found)
+
+
+class RevisionView(HubView):
+    permission_classes = [Anybody]
+
+    @extend_schema(operation_id="revisions_retrieve", responses=shapes.RevisionAnswer)
+    def get(self, request: Request, channel: str, number: int) -> Response:
+        """One revision of a channel."""
+        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ)
+        return self.shown(history.revision_of(found, number), shapes.RevisionAnswer, channel=found)
+
+
+class DiffView(HubView):
+    permission_classes = [Anybody]
+    pagination_class = None
+
+    @extend_schema(operation_id="revisions_diff", parameters=[shapes.DiffQuery], responses=shapes.DiffAnswer)
+    def get(self, request: Request, channel: str, number: int) -> Response:
+        """What the index gained, changed and lost up to this revision, since another (the one before unless said; 0 is empty)."""
+        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ)
+        since = self.asked(shapes.DiffQuery).get("since", max(number - 1, 0))
+        return self.shown(history.differences(found, since=since, until=number), shapes.DiffAnswer)
