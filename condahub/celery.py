@@ -29,6 +29,8 @@ app.conf.update(
     # A worker outlives any absence of its broker: its lane looks by itself meanwhile.
     broker_connection_max_retries=None,
     broker_connection_timeout=2,
+    # No results are kept, so beat needs no clean-up of them.
+    result_expires=None,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
 )

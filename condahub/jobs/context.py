@@ -27,6 +27,8 @@ FLUSH_LOG_CHARS = 64 * 1024
 CANCEL_POLL_SECONDS = 1.0
 # A run that is past its time limit and does not look is declared failed after this.
 OVERDUE_GRACE_SECONDS = 10.0
+# ... and again after this, as long as the database does not answer.
+OVERDUE_AGAIN_SECONDS = 0.5
 MAX_LOG_CHARS = 16 * 1024 * 1024
 LAST_ERROR_LINES = 20
 
@@ -180,7 +182,7 @@ class JobContext:
         every = self.kind.lease_seconds / 3
         overdue_at = self._deadline + OVERDUE_GRACE_SECONDS
         try:
-            while not self._left.wait(max(0.0, min(every, overdue_at - time.monotonic()))):
+            while not self._left.wait(max(OVERDUE_AGAIN_SECONDS, min(every, overdue_at - time.monotonic()))):
                 try:
                     if time.monotonic() >= overdue_at:
                         self._give_up()
@@ -198,9 +200,9 @@ class JobContext:
 
     def _give_up(self) -> None:
         # A thread can't be stopped from outside: the job is taken from it, and whatever it does later is fenced off.
-        self._lost.set()
         logger.error("%s is past its time limit and does not answer.", self.job)
         services.fail(self.job, code="timed_out", sentence=f"The job took longer than {self.kind.timeout_seconds:g} seconds.", retry=False)
+        self._lost.set()
         if self._on_overdue is not None:
             self._on_overdue()
 
