@@ -57,7 +57,7 @@ format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	@$(BIN)/ruff format $(SOURCES)
 
 bench: $(VENV)/.dev ## measure: uploads, visibility, serving, memory
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev ## a hub under steady load for SOAK_MINUTES (10)
 	@$(BIN)/python -m bench.soak

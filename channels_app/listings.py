@@ -18,7 +18,7 @@ SHOWN_STATES = (FileState.LIVE, FileState.YANKED)
 def channels_listed(actor: Actor) -> QuerySet[Channel]:
     """The channels whose index the actor may read, with `packages_count`: of packages that have something to install."""
     shown = Q(packages__files_count__gt=0) & ~Q(packages__latest_version="")
-    return Channel.objects.visible_to(actor).select_related("organization").annotate(packages_count=Count("packages", filter=shown))  # type: ignore[attr-defined, no-any-return]
+    return Channel.objects.visible_to(actor).select_related("organization").annotate(packages_count=Count("packages", filter=shown))
 
 
 def sees_all_states(actor: Actor, channel: Channel) -> bool:
@@ -55,12 +55,12 @@ def file_of(actor: Actor, channel: Channel, subdir: str, filename: str) -> Packa
     return min(rows, key=lambda row: rank.get(row.state, 2))
 
 
-def search(actor: Actor, text: str) -> QuerySet[Any, dict[str, Any]]:
+def search(actor: Actor, text: str) -> QuerySet[Any, Any]:
     """Channels and packages whose name or summary holds the text, of what the actor may see; rows with the same keys.
 
     kind ("channel" or "package"), channel, name, summary, latest_version.
     """
-    visible = Channel.objects.visible_to(actor)  # type: ignore[attr-defined]
+    visible = Channel.objects.visible_to(actor)
     channels = visible.filter(Q(name__icontains=text) | Q(description__icontains=text)).order_by()
     packages = Package.objects.filter(channel__in=visible).exclude(latest_version="").order_by()
     found_channels = channels.values(
@@ -77,7 +77,7 @@ def search(actor: Actor, text: str) -> QuerySet[Any, dict[str, Any]]:
         found_summary=F("summary"),
         found_version=F("latest_version"),
     )
-    return found_channels.union(found_packages, all=True).order_by("kind", "found_name", "found_channel")  # type: ignore[no-any-return]
+    return found_channels.union(found_packages, all=True).order_by("kind", "found_name", "found_channel")
 
 
 def organization_to_create_in(actor: Actor, name: str) -> Organization:

@@ -18,6 +18,7 @@ def register() -> None:
 
 def _make_demo(context: FirstStart) -> None:
     from channels_app.services.demo import make_demo
+    from condahub.accounts.models import User
 
-    channel = make_demo()
+    channel = make_demo(User.objects.get(username=context.administrator))
     context.hints.append(("demo channel", f"{context.url}/channels/{channel.name}"))

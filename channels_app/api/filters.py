@@ -11,7 +11,7 @@ from channels_app.models import ChannelKind, FileState
 from condahub.accounts.permissions import Visibility
 
 
-class ChannelFilter(django_filters.FilterSet):
+class ChannelFilter(django_filters.FilterSet):  # type: ignore[misc]
     organization = django_filters.CharFilter(field_name="organization__name", label="The name of an organization.")
     visibility = django_filters.ChoiceFilter(choices=Visibility.choices, label="Who may read it.")
     kind = django_filters.ChoiceFilter(choices=ChannelKind.choices, label="Where its packages come from.")
@@ -21,7 +21,7 @@ class ChannelFilter(django_filters.FilterSet):
         return rows.filter(Q(name__icontains=value) | Q(description__icontains=value))
 
 
-class PackageFilter(django_filters.FilterSet):
+class PackageFilter(django_filters.FilterSet):  # type: ignore[misc]
     q = django_filters.CharFilter(method="matching", label="Part of the name or summary.")
     subdir = django_filters.CharFilter(method="for_subdir", label="Packages with a file for this platform, such as linux-64.")
 
@@ -33,7 +33,7 @@ class PackageFilter(django_filters.FilterSet):
         return rows.filter(channel__files__subdir=value, channel__files__state=FileState.LIVE, channel__files__name=F("name")).distinct()
 
 
-class FileFilter(django_filters.FilterSet):
+class FileFilter(django_filters.FilterSet):  # type: ignore[misc]
     name = django_filters.CharFilter(label="The package's name.")
     subdir = django_filters.CharFilter(label="The platform, such as linux-64.")
     version = django_filters.CharFilter(label="The version, as the package says it.")

@@ -152,7 +152,7 @@ class FilesChange(HubSerializer):
 class FilesCopy(HubSerializer):
     """All of them are copied, or none. With `promote` they leave the source."""
 
-    source = Text(max_length=64)
+    source = Text(max_length=64)  # type: ignore[assignment]
     files = serializers.ListField(child=FileReference(), min_length=1, max_length=MAX_FILES_AT_ONCE)
     promote = TrueOrFalse(required=False, default=False)
 

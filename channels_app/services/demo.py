@@ -9,7 +9,7 @@ from channels_app.models import Channel
 from channels_app.services import publish
 from channels_app.services.channels import create_channel
 from channels_app.services.publish import Upload
-from condahub.accounts.models import Organization
+from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import SYSTEM
 from condahub.accounts.services import create_organization
 from condahub.packages.maker import make_package
@@ -19,11 +19,11 @@ NAME = "demo"
 HELLO = b"#!/bin/sh\necho 'Hello from the demo channel.'\n"
 
 
-def make_demo() -> Channel:
+def make_demo(owner: User) -> Channel:
     """The organization and public channel `demo`; what is there already is left as it is."""
     organization = Organization.objects.filter(name=NAME).first()
     if organization is None:
-        organization = create_organization(actor=SYSTEM, name=NAME, title="Demo")
+        organization = create_organization(actor=SYSTEM, name=NAME, title="Demo", owner=owner)
     channel = Channel.objects.filter(name=NAME, organization=organization).first()
     if channel is None:
         channel = create_channel(

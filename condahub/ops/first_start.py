@@ -22,7 +22,7 @@ _PASSWORD_BYTES = 15
 class FirstStart:
     """What a step is told, and what it may tell the person.
 
-    `first` is True until an administrator exists. A step adds `(label, text)` to `hints`: a line of the greeting.
+    `first` is True until everything of the first start is done. A step adds `(label, text)` to `hints`: a line of the greeting.
     """
 
     first: bool
@@ -78,14 +78,19 @@ def prepare(*, demo: bool = True, say: Callable[[str], None] = lambda _: None) -
         say(f"database: {migrated} migrations applied")
     blobs.initialise()
     ensure_schedules()
-    context = FirstStart(first=not User.objects.filter(is_superuser=True).exists(), demo=demo, url=settings.CONDAHUB_PUBLIC_URL)
+    # Left behind by a first start that was cut short: its steps are run again.
+    unfinished = settings.CONDAHUB_DATA / ".first-start"
+    new = not User.objects.filter(is_superuser=True).exists()
+    context = FirstStart(first=new or unfinished.exists(), demo=demo, url=settings.CONDAHUB_PUBLIC_URL)
+    if context.first:
+        unfinished.touch()
+    make_administrator(context, new=new)
     for step in _steps.values():
         if (context.first or not step.only_first) and (context.demo or not step.demo):
             step.run(context)
             if context.first:
                 say(step.name)
-    # Last, for its existence says that everything before it was done.
-    make_administrator(context)
+    unfinished.unlink(missing_ok=True)
     return context
 
 
@@ -102,14 +107,14 @@ def _migrate() -> int:
     return len(plan)
 
 
-def make_administrator(context: FirstStart) -> None:
+def make_administrator(context: FirstStart, *, new: bool) -> None:
     """The first administrator, with the operator's password or a generated one; later only the name of who it is."""
     from condahub.accounts.models import User
     from condahub.accounts.policy import SYSTEM
     from condahub.accounts.services.users import create_user
     from condahub.settings.env import env
 
-    if not context.first:
+    if not new:
         first = User.objects.filter(is_superuser=True).order_by("pk").first()
         context.administrator = first.username if first else ADMINISTRATOR
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 from condahub.settings.env import DATA_DIR, env
 
-CELERY_BROKER_URL = env.str("CONDAHUB_BROKER_URL", default="") or "filesystem://"
+CELERY_BROKER_URL = env.str("CONDAHUB_BROKER_URL", default="") or "filesystem://localhost/"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _folder = DATA_DIR / "queue"
