@@ -1,17 +1,32 @@
 """Every door of the house on one page."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from channels_app.faces import conda
+from channels_app.urls import urlpatterns_web
+from condahub.api.errors import unknown_path
 from condahub.ops import health
+
+# Our own REST API: each app brings its paths below the one prefix.
+REST_URLS: list[URLPattern | URLResolver] = [
+    path("", include("condahub.api.urls")),
+    path("", include("channels_app.api.urls")),
+    re_path("", unknown_path),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/ui/")),
     path("admin/", admin.site.urls),
+    # Quetz's, Artifactory's and prefix.dev's clients.
+    *urlpatterns_web,
     # GET and HEAD of these go past the web's middleware (condahub.handlers); here they serve runserver and tests.
     re_path(r"^(?:channels|get)/(?P<rest>.*)$", conda.serve),
+    path("api/hub/v1/", include(REST_URLS)),
     path("livez", health.live),
     path("readyz", health.ready),
+    # Quetz's names for the two.
+    path("health/live", health.live),
+    path("health/ready", health.ready),
 ]

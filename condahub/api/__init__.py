@@ -1,0 +1,1 @@
+"""The base of our own REST API: who asks, errors, pages, schema."""
