@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
 
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget, Actor, Permission, Visibility, readable
@@ -25,18 +24,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
     def visible_to(self, actor: Actor) -> ChannelQuerySet:
         """The channels whose index the actor may read; nothing else is ever counted or listed."""
-        may = readable(actor, Permission.CHANNEL_READ)
-        channels = self.existing()
-        if may.all:
-            return channels
-        allowed = Q(visibility=Visibility.PUBLIC)
-        if may.signed_in:
-            allowed |= Q(visibility=Visibility.INTERNAL)
-        if may.organization_ids:
-            allowed |= Q(organization_id__in=may.organization_ids)
-        if may.channel_ids:
-            allowed |= Q(pk__in=may.channel_ids)
-        return channels.filter(allowed)
+        return self.existing().filter(readable(actor, Permission.CHANNEL_READ).channels())
 
 
 class Channel(models.Model):
