@@ -1,12 +1,12 @@
 """What channels leave behind: past revisions, their shards, deleted files, superseded index files, bytes that nobody holds.
 
-Bytes go last and under a lock that `claim_blob` takes too, so that a publish which finds the same bytes in the store, while
+Bytes go last and under a lock that `claim_blobs` takes too, so that a publish which finds the same bytes in the store, while
 they are being collected, either keeps them or stores its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from django.db import transaction
@@ -20,18 +20,24 @@ from condahub.storage.blobs import BlobEntry, BlobStore, TemporaryBlob, blobs, s
 BATCH = 500
 
 
-def claim_blob(temporary: TemporaryBlob) -> Blob:
-    """The row of bytes that were kept, taken until the caller's transaction ends, with the bytes certain to be in the store.
+def claim_blobs(temporaries: Iterable[TemporaryBlob]) -> dict[str, Blob]:
+    """The rows of bytes that were kept, by sha256, taken until the caller's transaction ends; the bytes are certain to be stored.
 
-    To be called inside the transaction that makes a PackageFile refer to it. A collection of the same bytes is over by the
+    To be called inside the transaction that makes PackageFiles refer to them. A collection of the same bytes is over by the
     time the row is taken, or waits for it; when it is over, the bytes are stored again.
     """
-    defaults = {"md5": temporary.md5, "size": temporary.size}
-    blob, _ = Blob.objects.select_for_update().get_or_create(sha256=temporary.sha256, defaults=defaults)
-    if not temporary.kept:
-        # The store had these bytes already when they were kept: look once more, now that nobody can take them away.
-        blobs().keep(temporary)
-    return blob
+    store = blobs("packages")
+    claimed: dict[str, Blob] = {}
+    # In one order for everybody, so that two batches with the same files do not wait for each other.
+    for temporary in sorted(temporaries, key=lambda one: one.sha256):
+        if temporary.sha256 in claimed:
+            continue
+        defaults = {"md5": temporary.md5, "size": temporary.size}
+        claimed[temporary.sha256], _ = Blob.objects.select_for_update().get_or_create(sha256=temporary.sha256, defaults=defaults)
+        if not temporary.kept:
+            # The store had these bytes already when they were kept: look once more, now that nobody can take them away.
+            store.keep(temporary)
+    return claimed
 
 
 def collect_blobs(sweep: Sweep) -> Iterator[Collected]:

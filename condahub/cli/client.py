@@ -118,12 +118,11 @@ class Hub:
         raise AssertionError("unreachable")
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        reason = {
-            httpx.ConnectError: "no connection",
-            httpx.ConnectTimeout: "no connection in time",
-            httpx.ReadTimeout: "no answer in time",
-        }
-        said = reason.get(type(error), "the connection broke")
+        said = "the connection broke"
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            said = "no connection"
+        elif isinstance(error, httpx.TimeoutException):
+            said = "no answer in time"
         if isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error):
             return Unreachable(
                 f"The certificate of {self.url} is not trusted by this machine.",

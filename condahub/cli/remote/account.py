@@ -12,7 +12,7 @@ import click
 from condahub.cli import configuration
 from condahub.cli.client import Hub
 from condahub.cli.exits import Usage
-from condahub.cli.session import Session, cell, remote
+from condahub.cli.session import Session, remote
 
 
 @click.command()
@@ -95,22 +95,10 @@ def whoami(session: Session) -> None:
 def search(session: Session, query: str) -> None:
     """Find packages and channels that you may see."""
     with session.connect() as hub:
-        found = hub.get("search", q=query)
-    if session.as_json:
-        session.print_json(found)
-        return
-    rows: list[dict[str, Any]] = []
-    for kind in ("channels", "packages"):
-        group = found.get(kind, ()) if isinstance(found, dict) else ()
-        rows += [{"kind": kind.removesuffix("s"), **one} for one in group]
-    if isinstance(found, dict):
-        rows += found.get("results", ())
-    for row in rows:
-        row["where"] = cell(row.get("channel"))
-        row["what"] = row.get("summary") or row.get("description")
+        rows = list(hub.pages("search", q=query))
     session.table(
         rows,
-        [("KIND", "kind"), ("NAME", "name"), ("CHANNEL", "where"), ("LATEST", "latest_version"), ("WHAT", "what")],
+        [("KIND", "kind"), ("NAME", "name"), ("CHANNEL", "channel"), ("LATEST", "latest_version"), ("SUMMARY", "summary")],
         empty=f"Nothing that you may see matches '{query}'.",
     )
 

@@ -118,9 +118,7 @@ def _content(file: Path, tell: Callable[[int], None]) -> Callable[[], Iterator[b
 
 
 def _said(answer: dict[str, Any], file: Path) -> str:
-    shown: dict[str, Any] = answer["file"] if isinstance(answer.get("file"), dict) else answer
-    where = f"{shown['subdir']}/{shown['filename']}" if "subdir" in shown and "filename" in shown else file.name
+    where = f"{answer.get('subdir', '?')}/{answer.get('filename', file.name)}"
     if not answer.get("created", True):
         return f"there already  {where}"
-    size = f", {size_text(shown['size'])}" if "size" in shown else ""
-    return f"published  {where} (revision {answer.get('revision', '?')}{size})"
+    return f"published  {where} (revision {answer.get('revision', '?')}, {size_text(answer.get('size', 0))})"
