@@ -61,7 +61,7 @@ def revoke_grant(*, actor: Actor, grant: Grant, object_name: str = "") -> None:
         require(actor, MEMBERS_PERMISSION[grant.access_target.level], grant.access_target)
     with transaction.atomic(), keeping_an_owner(grant.organization):
         _record(actor, "grant.revoke", grant, object_name)
-        grant.delete()
+        Grant.objects.filter(pk=grant.pk).delete()
 
 
 def drop_channel(*, actor: Actor, channel_id: int) -> int:
