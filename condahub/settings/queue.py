@@ -20,6 +20,9 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         # kombu's default of 1 s is the whole latency of an idle hub.
         "polling_interval": 0.05,
     }
+elif CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
+    # The doorbell is rung inside the caller's request: a silent broker must not hold it up.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
