@@ -15,6 +15,7 @@ for _name in [name for name in os.environ if name.startswith("CONDAHUB_") or nam
 _data = tempfile.mkdtemp(prefix="condahub-tests-")
 _maker = os.getpid()
 os.environ["CONDAHUB_DATA"] = _data
+os.environ["CONDAHUB_LOG_LEVEL"] = "WARNING"
 
 
 @atexit.register
