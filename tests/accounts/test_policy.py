@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -29,11 +30,13 @@ def test_permissions_are_listed_in_alphabetical_order_and_roles_build_on_each_ot
     values = [permission.value for permission in Permission]
     assert values == sorted(values)
     sets = [ROLE_PERMISSIONS[role] for role in Role.values]
-    assert all(less < more for less, more in zip(sets, sets[1:], strict=False))
+    assert all(less < more for less, more in pairwise(sets))
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_a_grant_on_a_channel_reaches_that_channel_only(role: str, acme: Organization, owner: User, outsider: User, channel: AccessTarget) -> None:
+def test_a_grant_on_a_channel_reaches_that_channel_only(
+    role: str, acme: Organization, owner: User, outsider: User, channel: AccessTarget
+) -> None:
     services.grant(actor=Actor.of(owner), on=channel, role=role, user=outsider)
     actor = Actor.of(outsider)
     assert permissions_on(actor, channel) == LEVEL_PERMISSIONS[role, Level.CHANNEL]
@@ -63,7 +66,9 @@ def test_a_contributor_to_a_package_name_uploads_that_package_alone_and_reads_th
     assert not can(actor, P.PACKAGE_UPLOAD, replace(channel, channel_id=OTHER_CHANNEL, package_name="foo"))
 
 
-def test_an_environment_grant_reaches_that_environment_alone(acme: Organization, owner: User, outsider: User, channel: AccessTarget) -> None:
+def test_an_environment_grant_reaches_that_environment_alone(
+    acme: Organization, owner: User, outsider: User, channel: AccessTarget
+) -> None:
     environment = AccessTarget(acme.pk, environment_id=7)
     services.grant(actor=Actor.of(owner), on=environment, role="contributor", user=outsider)
     assert can(Actor.of(outsider), P.BUILD_CREATE, environment)
@@ -71,7 +76,9 @@ def test_an_environment_grant_reaches_that_environment_alone(acme: Organization,
     assert not can(Actor.of(outsider), P.CHANNEL_READ, channel)
 
 
-def test_teams_give_what_they_are_granted_for_as_long_as_one_is_in_them(acme: Organization, owner: User, outsider: User, channel: AccessTarget) -> None:
+def test_teams_give_what_they_are_granted_for_as_long_as_one_is_in_them(
+    acme: Organization, owner: User, outsider: User, channel: AccessTarget
+) -> None:
     boss = Actor.of(owner)
     team = services.create_team(actor=boss, organization=acme, slug="builders")
     services.grant(actor=boss, on=channel, role="maintainer", team=team)
@@ -90,7 +97,9 @@ def test_roles_add_up(members: dict[str, User], channel: AccessTarget) -> None:
     assert can(Actor.of(reader), P.ENVIRONMENT_READ, AccessTarget(channel.organization_id, environment_id=3))
 
 
-def test_public_is_for_anybody_internal_for_those_signed_in_private_for_neither(acme: Organization, outsider: User, channel: AccessTarget) -> None:
+def test_public_is_for_anybody_internal_for_those_signed_in_private_for_neither(
+    acme: Organization, outsider: User, channel: AccessTarget
+) -> None:
     robot = services.create_robot(actor=SYSTEM, organization=acme, name="ci")
     for visibility, anybody, signed_in in (("public", True, True), ("internal", False, True), ("private", False, False)):
         target = replace(channel, visibility=visibility)
@@ -164,7 +173,9 @@ def test_a_grant_given_meanwhile_acts_at_once_though_the_actor_is_old(
     assert can(actor, P.CHANNEL_READ, channel)
 
 
-def test_all_roles_of_an_actor_take_one_query(members: dict[str, User], channel: AccessTarget, django_assert_num_queries: Callable[..., object]) -> None:
+def test_all_roles_of_an_actor_take_one_query(
+    members: dict[str, User], channel: AccessTarget, django_assert_num_queries: Callable[..., object]
+) -> None:
     actor = Actor.of(User.objects.get(pk=members["contributor"].pk))
     with django_assert_num_queries(1):
         assert can(actor, P.PACKAGE_UPLOAD, channel)

@@ -71,7 +71,7 @@ def test_quetz_roles_are_those_of_the_page_and_lose_nothing_that_quetz_gives() -
 
 def test_conda_store_roles_are_those_of_the_page() -> None:
     _, rows = table("conda-store's roles")
-    assert {theirs: ours for theirs, ours in rows} == {key: role.value for key, role in CONDA_STORE_ROLES.items()}
+    assert dict(rows) == {key: role.value for key, role in CONDA_STORE_ROLES.items()}
 
 
 def test_a_role_told_to_a_foreign_client_never_says_more_than_is_held() -> None:

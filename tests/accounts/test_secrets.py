@@ -49,7 +49,13 @@ def test_a_token_is_masked_wherever_it_stands(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["GET /t/hunter2hunter2/get/ch", "authorization: Basic aHVudGVyMg==", "x-api-key=hunter2", "https://me:hunter2@host/x", "{'Authorization': 'hunter2'}"],
+    [
+        "GET /t/hunter2hunter2/get/ch",
+        "authorization: Basic aHVudGVyMg==",
+        "x-api-key=hunter2",
+        "https://me:hunter2@host/x",
+        "{'Authorization': 'hunter2'}",
+    ],
 )
 def test_what_stands_where_a_secret_goes_is_masked_whatever_its_form(text: str) -> None:
     assert "hunter2" not in mask(text)

@@ -160,7 +160,9 @@ def test_granting_again_replaces_the_role_and_each_source_keeps_its_own(acme: Or
 
 
 @pytest.mark.parametrize("role", ["reader", "contributor", "maintainer"])
-def test_nobody_below_an_owner_changes_who_is_a_member(role: str, members: dict[str, User], acme: Organization, outsider: User, channel: AccessTarget) -> None:
+def test_nobody_below_an_owner_changes_who_is_a_member(
+    role: str, members: dict[str, User], acme: Organization, outsider: User, channel: AccessTarget
+) -> None:
     actor = Actor.of(members[role])
     for target in (acme.access_target, channel, replace(channel, package_name="foo"), AccessTarget(acme.pk, environment_id=1)):
         with pytest.raises(Forbidden):
@@ -169,7 +171,9 @@ def test_nobody_below_an_owner_changes_who_is_a_member(role: str, members: dict[
         services.create_team(actor=actor, organization=acme, slug="mine")
 
 
-def test_an_owner_of_a_channel_shares_that_channel_and_no_more(acme: Organization, owner: User, outsider: User, channel: AccessTarget, staff: User) -> None:
+def test_an_owner_of_a_channel_shares_that_channel_and_no_more(
+    acme: Organization, owner: User, outsider: User, channel: AccessTarget, staff: User
+) -> None:
     services.grant(actor=Actor.of(owner), on=channel, role="owner", user=outsider)
     services.grant(actor=Actor.of(outsider), on=replace(channel, package_name="foo"), role="contributor", user=staff)
     for target in (acme.access_target, replace(channel, channel_id=CHANNEL + 1)):
@@ -188,7 +192,9 @@ def test_a_personal_organization_is_never_shared(owner: User, outsider: User, st
         services.delete_organization(actor=Actor.of(owner), organization=home)
 
 
-def test_grants_take_one_subject_a_known_role_and_no_strangers(acme: Organization, owner: User, outsider: User, staff: User, channel: AccessTarget) -> None:
+def test_grants_take_one_subject_a_known_role_and_no_strangers(
+    acme: Organization, owner: User, outsider: User, staff: User, channel: AccessTarget
+) -> None:
     boss = Actor.of(owner)
     other = services.create_organization(actor=Actor.of(staff), name="other")
     foreign_team = services.create_team(actor=Actor.of(staff), organization=other, slug="crew")
@@ -226,7 +232,9 @@ def test_an_external_group_is_for_staff_to_name(acme: Organization, owner: User,
     assert services.update_team(actor=Actor.of(owner), team=team, title="X").external_group == "cn=payroll"
 
 
-def test_members_are_told_with_their_highest_role_and_every_reason(acme: Organization, owner: User, outsider: User, channel: AccessTarget) -> None:
+def test_members_are_told_with_their_highest_role_and_every_reason(
+    acme: Organization, owner: User, outsider: User, channel: AccessTarget
+) -> None:
     boss = Actor.of(owner)
     team = services.create_team(actor=boss, organization=acme, slug="builders")
     services.add_member(actor=boss, team=team, user=outsider)
@@ -272,7 +280,9 @@ def test_nobody_learns_of_organizations_or_people_he_has_nothing_to_do_with(
     assert outsider in selectors.visible_users(Actor.of(staff))
 
 
-def test_tokens_are_listed_to_their_owner_to_owners_of_the_robot_and_to_staff(acme: Organization, owner: User, outsider: User, staff: User) -> None:
+def test_tokens_are_listed_to_their_owner_to_owners_of_the_robot_and_to_staff(
+    acme: Organization, owner: User, outsider: User, staff: User
+) -> None:
     robot = services.create_robot(actor=Actor.of(owner), organization=acme, name="ci")
     services.create_token(actor=Actor.of(owner), name="robot's", scopes=["ci"], owner=robot)
     services.create_token(actor=Actor.of(outsider), name="otto's", scopes=["read"])

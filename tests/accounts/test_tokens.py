@@ -69,7 +69,15 @@ def test_the_first_of_path_authorization_and_key_counts_and_a_wrong_one_beside_i
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer nonsense", "Basic !!!", "Basic " + base64.b64encode(b"\xff\xfe").decode(), "Digest x", "Bearer " + "a" * 5000, "Bearer \x00", "Bearer é"],
+    [
+        "Bearer nonsense",
+        "Basic !!!",
+        "Basic " + base64.b64encode(b"\xff\xfe").decode(),
+        "Digest x",
+        "Bearer " + "a" * 5000,
+        "Bearer \x00",
+        "Bearer é",
+    ],
 )
 def test_what_is_no_token_is_401_and_asks_nobody(header: str, db: None, django_assert_num_queries: Callable[..., object]) -> None:
     with django_assert_num_queries(0), pytest.raises(NotAuthenticated):
@@ -117,7 +125,9 @@ def test_scopes_narrow_and_never_take_away_what_anybody_may_read(members: dict[s
     assert not readable(actor).signed_in
 
 
-def test_a_token_limited_to_a_channel_reads_public_ones_and_nothing_else_private(owner: User, acme: Organization, channel: AccessTarget) -> None:
+def test_a_token_limited_to_a_channel_reads_public_ones_and_nothing_else_private(
+    owner: User, acme: Organization, channel: AccessTarget
+) -> None:
     actor = signed_in(token_for(owner, limits=(Limit(acme.pk, CHANNEL, "", ""),)))
     other = replace(channel, channel_id=OTHER_CHANNEL)
     assert can(actor, P.CHANNEL_DELETE, channel)
@@ -128,7 +138,9 @@ def test_a_token_limited_to_a_channel_reads_public_ones_and_nothing_else_private
     assert not can(actor, P.CHANNEL_READ, AccessTarget(owner.personal_organization.pk, channel_id=CHANNEL))
 
 
-def test_a_token_limited_to_a_package_uploads_it_alone_and_reads_its_channel(owner: User, acme: Organization, channel: AccessTarget) -> None:
+def test_a_token_limited_to_a_package_uploads_it_alone_and_reads_its_channel(
+    owner: User, acme: Organization, channel: AccessTarget
+) -> None:
     actor = signed_in(token_for(owner, limits=(Limit(acme.pk, CHANNEL, "foo", ""),)))
     assert can(actor, P.PACKAGE_UPLOAD, replace(channel, package_name="foo"))
     assert not can(actor, P.PACKAGE_UPLOAD, replace(channel, package_name="bar"))
@@ -216,7 +228,8 @@ def test_a_grant_taken_by_another_process_acts_within_ten_seconds(
 def test_a_token_that_expires_while_it_is_remembered_stops_at_that_moment(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = token_for(owner, expires_at=timezone.now() + timedelta(hours=1))
     signed_in(secret)
-    monkeypatch.setattr("django.utils.timezone.now", lambda now=timezone.now(): now + timedelta(hours=2))
+    later = timezone.now() + timedelta(hours=2)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
     with pytest.raises(NotAuthenticated):
         signed_in(secret)
 
@@ -288,7 +301,9 @@ def test_a_token_can_not_rotate_a_mightier_one_of_its_owner_into_its_own_hands(o
         services.rotate_token(actor=weak, token=mighty)
 
 
-def test_nobody_makes_tokens_for_other_people_nor_for_robots_of_others(owner: User, outsider: User, staff: User, acme: Organization) -> None:
+def test_nobody_makes_tokens_for_other_people_nor_for_robots_of_others(
+    owner: User, outsider: User, staff: User, acme: Organization
+) -> None:
     robot = services.create_robot(actor=Actor.of(owner), organization=acme, name="ci")
     for actor, whose in ((staff, owner), (outsider, owner), (outsider, robot)):
         with pytest.raises(Forbidden):
@@ -371,7 +386,11 @@ def place(home: Organization, nth: int | None, package: str) -> dict[str, object
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(grants=st.lists(st.tuples(PLACES, st.sampled_from(Role.values)), max_size=4), limits=st.lists(st.tuples(PLACES, ROLES), max_size=3), scopes=SCOPES)
+@given(
+    grants=st.lists(st.tuples(PLACES, st.sampled_from(Role.values)), max_size=4),
+    limits=st.lists(st.tuples(PLACES, ROLES), max_size=3),
+    scopes=SCOPES,
+)
 def test_a_token_never_may_what_its_owner_may_not_and_lists_agree(
     db: None, grants: list[tuple[Place, str]], limits: list[tuple[Place, str]], scopes: list[str]
 ) -> None:
@@ -381,7 +400,9 @@ def test_a_token_never_may_what_its_owner_may_not_and_lists_agree(
         user = User.objects.create(username="somebody")
         for (home, nth, package), role in grants:
             Grant.objects.get_or_create(**place(homes[home], nth, package), user=user, defaults={"role": role})
-        token = ApiToken.objects.create(owner=user, hash="0" * 64, prefix="x", scopes=sorted(expand_scopes(scopes)), is_limited=bool(limits))
+        token = ApiToken.objects.create(
+            owner=user, hash="0" * 64, prefix="x", scopes=sorted(expand_scopes(scopes)), is_limited=bool(limits)
+        )
         for (home, nth, package), role in limits:
             TokenLimit.objects.get_or_create(**place(homes[home], nth, package), token=token, defaults={"role": role})
         owner, holder = Actor.of(user), Actor(user=user, token=token)

@@ -40,7 +40,9 @@ def some_events(number: int = 6) -> None:
     """By both roads that events come in: one by one, and many at once."""
     for count in range(number // 2):
         record(actor=BOB, action="channel.update", target=f"one-{count}", details={"before": None, "after": [1, {"ä": "ö"}]})
-    record_once([build_event(actor=BOB, action="token.use", target=f"many-{count}", once_key=f"k{count}") for count in range(number - number // 2)])
+    record_once(
+        [build_event(actor=BOB, action="token.use", target=f"many-{count}", once_key=f"k{count}") for count in range(number - number // 2)]
+    )
 
 
 def past_the_triggers(change: Callable[[], object]) -> None:
@@ -79,7 +81,16 @@ def test_sealing_goes_on_past_one_batch(db: None, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("sequence", [1, 2, 5, 6])
 @pytest.mark.parametrize(
     "forged",
-    [{"actor_label": "eve"}, {"details": {}}, {"at": timezone.now()}, {"action": "x"}, {"organization_id": 3}, {"address": "::2"}, {"once_key": "z"}, {"hash": "0" * 64}],
+    [
+        {"actor_label": "eve"},
+        {"details": {"x": 1}},
+        {"at": timezone.now()},
+        {"action": "x"},
+        {"organization_id": 3},
+        {"address": "::2"},
+        {"once_key": "z"},
+        {"hash": "0" * 64},
+    ],
 )
 def test_a_changed_event_is_found(db: None, forged: dict[str, object], sequence: int) -> None:
     some_events()
@@ -162,9 +173,9 @@ def test_emptying_the_whole_database_on_purpose_still_works_and_leaves_the_trigg
 @pytest.mark.django_db(transaction=True)
 def test_an_event_is_kept_with_its_change_or_not_at_all_and_sealed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "SEAL_INTERVAL_SECONDS", 0.0)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         record(actor=BOB, action="channel.create", target="lost")
-        _ = 1 / 0
+        transaction.set_rollback(True)
     with transaction.atomic():
         record(actor=BOB, action="channel.create", target="kept")
         assert chain.verify().unsealed == 1
@@ -175,14 +186,14 @@ def test_an_event_is_kept_with_its_change_or_not_at_all_and_sealed_after_it(monk
 @pytest.mark.django_db(transaction=True)
 def test_many_at_once_make_one_whole_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "SEAL_INTERVAL_SECONDS", 0.0)
-    failures: list[Exception] = []
+    failures: list[DatabaseError] = []
 
     def work(number: int) -> None:
         try:
             for count in range(5):
                 with transaction.atomic():
                     record(actor=BOB, action="channel.update", target=f"{number}-{count}")
-        except Exception as error:
+        except DatabaseError as error:
             failures.append(error)
         finally:
             connection.close()
@@ -234,7 +245,15 @@ def test_anything_can_be_recorded_and_stays_small(db: None) -> None:
         actor=Someone("a\nb"),
         action="x.y",
         target="line\nbreak\x00" + "x" * 9000,
-        details={"deep": deep, "set": {3, 1}, "nan": float("nan"), "nul": "\x00\ud800", "long": "y" * 10**6, "many": list(range(10**5)), "at": timezone.now()},
+        details={
+            "deep": deep,
+            "set": {3, 1},
+            "nan": float("nan"),
+            "nul": "\x00\ud800",
+            "long": "y" * 10**6,
+            "many": list(range(10**5)),
+            "at": timezone.now(),
+        },
     )
     chain.seal()
     event.refresh_from_db()
@@ -252,6 +271,7 @@ def test_sign_ins_and_failed_ones_are_recorded_without_the_password(db: None) ->
     request.session = SessionStore()
     assert authenticate(request, username="maria", password="wrong hunter2") is None
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.user = user
     logout(request)
     events = AuditEvent.objects.order_by("pk")
     assert [(event.action, event.actor_label) for event in events] == [
