@@ -31,6 +31,7 @@ SENDFILE_BYTES = 2**30
 # More than any head within gunicorn's limits that a client of the hub sends.
 MOST_HEAD_BYTES = 64 * 1024
 
+_FINAL_ANSWER = tuple(b"HTTP/1.%d %d" % (minor, hundred) for minor in (0, 1) for hundred in (2, 3, 4, 5))
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r?\n", re.IGNORECASE)
 _EXPECT = re.compile(rb"\nexpect:", re.IGNORECASE)
@@ -44,19 +45,39 @@ class HubSocket(socket.socket):
     """
 
     def setblocking(self, flag: bool, /) -> None:
-        """Blocking never means for ever here."""
-        self.settimeout(HEAD_SECONDS if flag else 0)
+        """Blocking never means for ever here: a thread waits for a body, and only so long."""
+        self.settimeout(BODY_IDLE_SECONDS if flag else 0)
+
+    # The head of an answer, until the first of its body follows: they leave together.
+    _head = b""
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_FINAL_ANSWER) and self.gettimeout():
+            self._head = data
+            return
+        self._write(data)
+
+    def flush(self) -> None:
+        """Sends the head of an answer that has no body."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head)
+
+    def _write(self, data: bytes) -> None:
+        # Written as to a file: send() would ask first, with a call to the system of its own, whether there is room.
+        number = self.fileno()
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[self.send(rest, flags | socket.MSG_DONTWAIT) :]
+                rest = rest[os.write(number, rest) :]
             except BlockingIOError:
                 self._await_taking()
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Sends `count` bytes of the file from `offset` without reading them into this process; the file's position stays."""
+        self.flush()
         number = file.fileno()
         end = os.fstat(number).st_size if count is None else offset + count
         start = offset

@@ -14,7 +14,7 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
-from condahub.server.connections import BODY_IDLE_SECONDS, LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, HubConnection
+from condahub.server.connections import LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, HubConnection
 
 # Threads that never read a large body: what is left for everything else while uploads stall.
 LEAST_FREE_THREADS = 2
@@ -211,7 +211,6 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Request, conn: HubConnection) -> bool:
         """Answers one request, reading its body within the limits; who stalls is dropped quietly."""
-        conn.sock.settimeout(BODY_IDLE_SECONDS)
         if not _body_is_coming(req):
             return self._answer(req, conn)
         if not self.body_slots.acquire(blocking=False):
@@ -224,10 +223,12 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
 
     def _answer(self, req: Request, conn: HubConnection) -> bool:
         try:
-            return bool(super().handle_request(req, conn))
+            keep = bool(super().handle_request(req, conn))
+            conn.sock.flush()
         except TimeoutError:
             self.log.info("Gave up on a client that stalled.")
             return False
+        return keep
 
     def _refuse_upload(self, conn: HubConnection) -> None:
         now = time.monotonic()
@@ -235,6 +236,7 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
             self._next_warning = now + WARN_SECONDS
             self.log.warning("Uploads are refused: all %d threads for them are busy.", body_threads(self.cfg.threads))
         conn.sock.sendall(BUSY)
+        conn.sock.flush()
 
     def _keepalive_after(self, conn: HubConnection, keepalive: bool) -> bool:
         """Whether the connection can take another request; gthread would wait here for the rest of a body that nobody read."""

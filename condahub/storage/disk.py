@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from condahub.storage.base import STREAM_BYTES, BlobEntry, BlobMissing, BlobStore
-from condahub.storage.temporary import TemporaryBlob, storage_errors, store_lost, temporary_folder
+from condahub.storage.temporary import TemporaryBlob, storage_error, storage_errors, store_lost, temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,13 @@ class DiskStore(BlobStore):
 
     def open_raw(self, sha256: str) -> io.FileIO:
         """The file itself, unbuffered: what sendfile wants."""
-        with storage_errors("opening a blob"):
-            try:
-                return io.FileIO(self._path(sha256), "rb")
-            except (FileNotFoundError, NotADirectoryError):
-                logger.error("storage: blob %s is missing", sha256)
-                raise BlobMissing() from None
+        try:
+            return io.FileIO(f"{self.root}/{self.name(sha256)}", "rb")
+        except (FileNotFoundError, NotADirectoryError):
+            logger.error("storage: blob %s is missing", sha256)
+            raise BlobMissing() from None
+        except OSError as error:
+            raise storage_error(error, "opening a blob") from error
 
     def stream(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         return _pieces(self.open_raw(sha256), start, length)

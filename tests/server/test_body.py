@@ -22,8 +22,10 @@ from tests.server.conftest import Server
 DATA = os.urandom(5_000_001)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 CHUNKED = b"PUT /upload HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n"
-FORM = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-FILE = b'--b\r\nContent-Disposition: form-data; name="package"; filename="%s"\r\nContent-Type: application/x\r\n\r\n%s\r\n'
+FORM = b'--boundary-of-this-test\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+FILE = (
+    b'--boundary-of-this-test\r\nContent-Disposition: form-data; name="package"; filename="%s"\r\nContent-Type: application/x\r\n\r\n%s\r\n'
+)
 
 
 @pytest.fixture
@@ -82,9 +84,9 @@ def test_multipart_comes_whole_chunked_or_not(server: Server) -> None:
         + FILE % (b"a-1-0.conda", DATA)
         + FILE % (b"../b-1-0.conda", b"b")
         + FORM % (b"note", b"2")
-        + b"--b--\r\n"
+        + b"--boundary-of-this-test--\r\n"
     )
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    headers = {"Content-Type": "multipart/form-data; boundary=boundary-of-this-test"}
     for sent in (body, iter([body[:100], body[100:]])):
         got = server.ask("POST", "/multipart", body=sent, headers=headers).json()
         assert got["fields"] == {"note": ["first", "2"]}
@@ -97,8 +99,8 @@ def test_multipart_comes_whole_chunked_or_not(server: Server) -> None:
 
 @pytest.mark.parametrize("cut", [1, 10, 200, 5_000_000])
 def test_multipart_that_ends_early_is_a_400(server: Server, cut: int) -> None:
-    body = FILE % (b"a-1-0.conda", DATA) + b"--b--"
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = FILE % (b"a-1-0.conda", DATA) + b"--boundary-of-this-test--"
+    headers = {"Content-Type": "multipart/form-data; boundary=boundary-of-this-test"}
     answer = server.ask("POST", "/multipart", body=iter([body[:-cut]]), headers=headers)
     assert (answer.status, answer.json()["code"]) == (400, "multipart_broken")
     assert os.listdir(server.store / ".incoming") == []
@@ -108,11 +110,11 @@ def test_multipart_that_ends_early_is_a_400(server: Server, cut: int) -> None:
     ("content_type", "body"),
     [
         ("application/json", b"{}"),
-        ("multipart/form-data", b"--b--"),
-        ("multipart/form-data; boundary=\xff", b"--b--"),
-        ("multipart/form-data; boundary=b", b""),
-        ("multipart/form-data; boundary=b", b"no boundary at all"),
-        ("multipart/form-data; boundary=b", FORM * 1 % (b"x", b"y") * 2000 + b"--b--"),
+        ("multipart/form-data", b"--boundary-of-this-test--"),
+        ("multipart/form-data; boundary=\xff", b"--boundary-of-this-test--"),
+        ("multipart/form-data; boundary=boundary-of-this-test", b""),
+        ("multipart/form-data; boundary=boundary-of-this-test", b"no boundary at all"),
+        ("multipart/form-data; boundary=boundary-of-this-test", (FORM % (b"x", b"y")) * 2000 + b"--boundary-of-this-test--"),
     ],
 )
 def test_what_is_no_multipart_is_a_400(store: BlobStore, content_type: str, body: bytes) -> None:
