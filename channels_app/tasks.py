@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ SETTLE_AFTER_SECONDS = 5
 
 
 @job_kind(stage2.RENDER_KIND, lane="quick")
-def render(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+def render(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Make the large files of one subdir for the head."""
     channel = Channel.objects.existing().filter(pk=payload["channel"]).first()
     if channel is None:
@@ -29,14 +30,14 @@ def render(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 @job_kind(stage2.BZ2_KIND, lane="heavy")
-def make_bz2(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+def make_bz2(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Make the .bz2 of a stored file that an old client asked for."""
     file = IndexFile.objects.filter(pk=payload["file"]).first()
     return {"size": stage2.make_bz2(file).size if file else 0}
 
 
 @job_kind("channels.settle", lane="quick")
-def settle(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Publish what a process that died had recorded and not yet indexed."""
     due = timezone.now() - timedelta(seconds=SETTLE_AFTER_SECONDS)
     found = sorted(set(DirtyName.objects.filter(marked_at__lt=due).values_list("channel_id", flat=True)))
@@ -44,7 +45,7 @@ def settle(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 @job_kind("channels.housekeeping", lane="heavy")
-def housekeeping(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+def housekeeping(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Retention of every channel that asks for it, and the end of channels whose grace period is over."""
     deleted = 0
     for channel in Channel.objects.existing().select_related("organization").filter(keep_builds__gt=0):

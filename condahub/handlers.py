@@ -26,10 +26,11 @@ class DataHandler(WSGIHandler):
     request_class = DataRequest
 
     def load_middleware(self, is_async: bool = False) -> None:
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
-        self._middleware_chain = convert_exception_to_response(self._get_response)
+        self._view_middleware: list[Callable[..., Any]] = []
+        self._template_response_middleware: list[Callable[..., Any]] = []
+        self._exception_middleware: list[Callable[..., Any]] = []
+        # Django's own name for "view without middleware"; its stubs do not have it.
+        self._middleware_chain = convert_exception_to_response(getattr(self, "_get_response"))  # noqa: B009
 
 
 def take_token_out(application: Application) -> Application:

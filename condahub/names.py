@@ -12,21 +12,19 @@ MAX_NAME_CHARS = 64
 NAME_PATTERN = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 
 # First path segments of every door, and words that clients give a meaning of their own.
-RESERVED_NAMES = frozenset(
-    """
+_RESERVED = """
     _catalog account accounts actions admin alias api api-keys archive artifacts auth blob blobs build builds channel channels
     conda conda-store conda-store-dynamic current dashboard data default docs environment environments envs events filesystem
     get global health help hub inbox jobs label labels latest legacy live livez local login logout manifests me media members
     metrics metricsp mirror mirrors namespace new noarch none null oauth packages paginated permission policy public pypi
     readyz requests robots root schema search settings setting signin signup simple static status sync system t tags teams
     token tokens ui undefined upload uploads usage user users v1 v2 v3 well-known www
-    """.split()
-)
+"""
+RESERVED_NAMES = frozenset(_RESERVED.split())
 
 # Channels whose names people trust: only staff may create them.
-WELL_KNOWN_CHANNELS = frozenset(
-    "anaconda bioconda conda-forge defaults free main msys2 nvidia pkgs pro pytorch r r-forge rapidsai robostack".split()
-)
+_WELL_KNOWN = "anaconda bioconda conda-forge defaults free main msys2 nvidia pkgs pro pytorch r r-forge rapidsai robostack"
+WELL_KNOWN_CHANNELS = frozenset(_WELL_KNOWN.split())
 
 
 def check_name(name: str, *, what: str) -> str:

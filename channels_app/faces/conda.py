@@ -143,7 +143,7 @@ def _package(request: HttpRequest, actor: Actor, door: Door, number: int | None,
 def _is_download(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Whole files count, and the first part of one that comes in parts."""
     if response.status_code == 206:
-        return request.META.get("HTTP_RANGE", "").startswith("bytes=0-")
+        return str(request.META.get("HTTP_RANGE", "")).startswith("bytes=0-")
     return response.status_code in (200, 302)
 
 

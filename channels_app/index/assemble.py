@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from channels_app.index.maps import ShardMap
-from channels_app.index.render import Fragment, dump_json, read_fragment, repodata_head, repodata_tail, run_exports_head
+from channels_app.index.render import ABOUT_KEYS, Fragment, dump_json, read_fragment, repodata_head, repodata_tail, run_exports_head
 from channels_app.models import Shard
 from condahub.engine import versions
 
@@ -188,19 +188,6 @@ def _then_end(items: Iterable[tuple[str, str, Fragment]]) -> Iterator[tuple[str,
 
 
 _exports = msgspec.json.Decoder(dict[str, dict[str, dict[str, Any]]])
-ABOUT_KEYS = (
-    "description",
-    "dev_url",
-    "doc_source_url",
-    "doc_url",
-    "home",
-    "icon_url",
-    "identifiers",
-    "keywords",
-    "license",
-    "recipe_origin",
-)
-ABOUT_KEYS += ("source_git_url", "source_url", "summary", "tags")
 
 
 def _channeldata_entry(group: list[tuple[str, str, Fragment]]) -> dict[str, Any] | None:
@@ -224,7 +211,7 @@ def _channeldata_entry(group: list[tuple[str, str, Fragment]]) -> dict[str, Any]
                 run_exports[files[filename].version] = value["run_exports"]
     if not subdirs:
         return None
-    entry: dict[str, Any] = {key: newest[1][key] for key in ABOUT_KEYS if key in newest[1]}
+    entry: dict[str, Any] = {key: newest[1][key] for key in sorted(ABOUT_KEYS) if key in newest[1]}
     seconds = int(newest[0] / 1000 if newest[0] > 253402300799 else newest[0])
     return {
         **entry,

@@ -29,7 +29,7 @@ def encode_delta(delta: ShardDelta | ShardMap) -> bytes:
     return zstd_compress(_encoder.encode(delta))
 
 
-def decode_delta(data: bytes) -> ShardDelta:
+def decode_delta(data: bytes | memoryview) -> ShardDelta:
     return _delta_decoder.decode(zstd_decompress(bytes(data)))
 
 

@@ -84,7 +84,8 @@ def publish_dirty(channel_id: int) -> int:
 
 def found_channel(channel: Channel) -> None:
     """Revision 1: empty, with the mandatory noarch (CEP-26). In the transaction that makes the channel."""
-    _write_revision(channel, {"noarch": {}}, {"noarch": {}}, {"noarch": _Tally()}, cause="channel created")
+    empty: maps.ShardMap = {"noarch": {}}
+    _write_revision(channel, empty, empty, {"noarch": _Tally()}, cause="channel created")
 
 
 def _head(channel_id: int) -> int:

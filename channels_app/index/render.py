@@ -22,6 +22,11 @@ CODEC = "zstd " + ".".join(str(part) for part in zstandard.ZSTD_VERSION)
 FIXED_KEYS = frozenset(
     {"name", "version", "build", "build_number", "subdir", "sha256", "md5", "size", "fn", "url", "channel", "base_url", "indexed_timestamp"}
 )
+# What channeldata.json (CEP-38) tells of a package out of its info/about.json.
+_ABOUT = """
+    description dev_url doc_source_url doc_url home icon_url identifiers keywords license recipe_origin source_git_url source_url summary tags
+"""
+ABOUT_KEYS = frozenset(_ABOUT.split())
 REVOKED_DEPENDENCY = "package_has_been_revoked"
 
 _msgpack = msgspec.msgpack.Encoder(order="sorted")

@@ -50,7 +50,7 @@ class Channel(models.Model):
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)

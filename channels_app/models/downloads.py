@@ -15,3 +15,6 @@ class DownloadCount(models.Model):
     class Meta:
         constraints = (models.UniqueConstraint(fields=["file", "day"], name="downloads_unique"),)
         indexes = (models.Index(fields=["day"]),)
+
+    def __str__(self) -> str:
+        return f"{self.count} on {self.day}"

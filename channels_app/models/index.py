@@ -28,6 +28,9 @@ class Shard(models.Model):
     class Meta:
         constraints = (models.UniqueConstraint(fields=["channel", "subdir", "sha256"], name="shard_unique"),)
 
+    def __str__(self) -> str:
+        return f"{self.subdir}/{self.name} {bytes(self.sha256).hex()[:12]}"
+
 
 class DirtyName(models.Model):
     """A package name whose shard no longer matches its files; deleted in the transaction that publishes the new one.
@@ -44,6 +47,9 @@ class DirtyName(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["channel", "subdir", "name"], name="dirty_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.subdir}/{self.name}"
 
 
 class SubdirState(TypedDict):
@@ -103,3 +109,6 @@ class IndexFile(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["channel", "subdir", "kind", "revision"], name="index_file_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.subdir}/{self.kind} of revision {self.revision}"

@@ -8,27 +8,10 @@ from typing import Any
 import msgspec
 from django.utils import timezone
 
+from channels_app.index.render import ABOUT_KEYS
 from channels_app.models import Channel, FileState, Package, PackageFile
 from condahub.engine import versions
 
-ABOUT_KEYS = frozenset(
-    [
-        "description",
-        "dev_url",
-        "doc_source_url",
-        "doc_url",
-        "home",
-        "icon_url",
-        "identifiers",
-        "keywords",
-        "license",
-        "recipe_origin",
-        "source_git_url",
-        "source_url",
-        "summary",
-        "tags",
-    ]
-)
 MAX_ABOUT_CHARS = 32_768
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from condahub.accounts.admin import LookOnly
+from condahub.adminsite.base import LookOnly
 from condahub.audit.models import AuditEvent
 
 

@@ -9,10 +9,9 @@ from condahub.settings.env import BASE_DIR, DATA_DIR, env
 DEBUG = env.bool("CONDAHUB_DEBUG", default=False)
 
 PORT = env.int("PORT", default=8000)
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 HOST = env.str("CONDAHUB_HOST", default="127.0.0.1")
-CONDAHUB_PUBLIC_URL = env.str("CONDAHUB_PUBLIC_URL", default=f"http://{'127.0.0.1' if HOST in ('0.0.0.0', '::') else HOST}:{PORT}").rstrip(
-    "/"
-)
+CONDAHUB_PUBLIC_URL = env.str("CONDAHUB_PUBLIC_URL", default=f"http://{'127.0.0.1' if HOST in ANY_ADDRESS else HOST}:{PORT}").rstrip("/")
 CONDAHUB_DATA = DATA_DIR
 
 # Who may do what, where a setting decides (see docs/operator.md).

@@ -1,0 +1,1 @@
+"""What every app's page in the Django admin is made of."""
