@@ -287,9 +287,7 @@ def test_nginx_sends_a_store_on_disk_itself(deployment: Deployment, tmp_path: Pa
 
 def push_and_get(hub: Deployment, folder: Path, *, passes: list[int]) -> tuple[str, str, bytes]:
     """Make a private channel, push one package with a chunked body, get it back; its address, ETag and bytes."""
-    organization = httpx.post(f"{hub.url}/api/hub/v1/organizations", headers=OWNER, json={"name": "acme"})
-    assert organization.status_code == 201, organization.text
-    made = httpx.post(f"{hub.url}/api/channels?organization=acme", headers=OWNER, json={"name": "tools", "private": True})
+    made = httpx.post(f"{hub.url}/api/channels", headers=OWNER, json={"name": "tools", "private": True})
     assert made.status_code == 201, made.text
     path = make_package(folder, name="spoon", version="1.0")
     package = path.read_bytes()
