@@ -24,7 +24,8 @@ FIXED_KEYS = frozenset(
 )
 # What channeldata.json (CEP-38) tells of a package out of its info/about.json.
 _ABOUT = """
-    description dev_url doc_source_url doc_url home icon_url identifiers keywords license recipe_origin source_git_url source_url summary tags
+    description dev_url doc_source_url doc_url home icon_url identifiers keywords license recipe_origin source_git_url source_url
+    summary tags
 """
 ABOUT_KEYS = frozenset(_ABOUT.split())
 REVOKED_DEPENDENCY = "package_has_been_revoked"
