@@ -25,6 +25,8 @@ SMALL_BODY_BYTES = 64 * 1024
 # What a client may still send that was answered already: closing at once could lose it the answer (RFC 9112 section 9.6).
 LINGER_BYTES = 256 * 1024**2
 RECEIVE_BYTES = 64 * 1024
+# Up to this much of a body is copied to leave with its head.
+JOINED_BYTES = 64 * 1024
 # The most that one call may be asked to send.
 SENDFILE_BYTES = 2**30
 
@@ -52,7 +54,9 @@ class HubSocket(socket.socket):
     _head = b""
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        if self._head:
+        if len(data) > JOINED_BYTES:
+            self.flush()
+        elif self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_FINAL_ANSWER) and self.gettimeout():
             self._head = data

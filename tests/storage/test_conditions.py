@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from condahub.storage.ranges import ByteRange, Unsatisfiable, parse_range, range_counts
+from condahub.storage.conditions import ByteRange, Unsatisfiable, parse_range, range_counts
 
 sizes = st.integers(0, 10**15)
 
