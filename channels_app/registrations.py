@@ -1,19 +1,28 @@
-"""What this app gives the rooms below it: job kinds and schedules, quota use, the demo channel."""
+"""What this app gives the rooms below it: job kinds and schedules, quota use, the demo channel, examinations, garbage."""
 
 from __future__ import annotations
 
 from condahub.accounts import quota
-from condahub.ops import first_start
+from condahub.ops import doctor, first_start, gc, verify
 from condahub.ops.first_start import FirstStart
 
 
 def register() -> None:
     """Called once, when the app is ready."""
-    from channels_app import tasks  # noqa: F401 - registers the job kinds
-    from channels_app.services import quotas
+    from channels_app import checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from channels_app.services import collect, quotas, thinning
 
     quota.register_usage("channels", quotas.used_by_organization)
     first_start.register("demo channel", _make_demo, only_first=True, demo=True)
+    doctor.register_check("index", checkups.check_dirty_names)
+    verify.register_verification("channel index", checkups.verify_index)
+    verify.register_verification("package rows", checkups.verify_rows)
+    verify.register_verification("package bytes", checkups.verify_bytes, slow=True)
+    # The past first: what it lets go of is garbage for those after it.
+    gc.register_collector("past revisions", thinning.collect_past)
+    gc.register_collector("index files", collect.collect_index_files)
+    gc.register_collector("package bytes", collect.collect_blobs)
+    gc.register_collector("unfinished uploads", collect.collect_temporary)
 
 
 def _make_demo(context: FirstStart) -> None:

@@ -116,7 +116,7 @@ def _fold(channel_id: int, step: Step, *, with_checkpoint: bool) -> int:
     going, kept = revisions[:-1], revisions[-1]
     if tuple(one.number for one in going) != step.dropped or any(one.pinned or one.tag for one in going):
         return 0
-    kept.delta = maps.encode_delta(compose(maps.decode_delta(one.delta) for one in revisions))
+    kept.delta = maps.encode_delta(compose(maps.decode_delta(bytes(one.delta)) for one in revisions))
     if with_checkpoint:
         kept.checkpoint = maps.encode_delta(maps.load(channel_id, kept.number))
     kept.save(update_fields=["delta", "checkpoint"])
@@ -129,7 +129,7 @@ def _kept_deltas(channel_id: int, dropped: Collection[int] = (), *, after: int =
     group: list[ShardDelta] = []
     rows = Revision.objects.filter(channel_id=channel_id, number__gt=after).order_by("number").values_list("number", "delta")
     for number, delta in rows.iterator(chunk_size=BATCH):
-        group.append(maps.decode_delta(delta))
+        group.append(maps.decode_delta(bytes(delta)))
         if number not in dropped:
             yield compose(group)
             group = []

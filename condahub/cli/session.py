@@ -17,6 +17,7 @@ from condahub.cli.client import Hub
 
 P = ParamSpec("P")
 R = TypeVar("R")
+PIPE_COLUMNS = 10_000
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -25,7 +26,9 @@ class Session:
 
     def __init__(self, *, hub: str | None, token: str | None, as_json: bool) -> None:
         self._hub_option, self._token_option, self.as_json = hub, token, as_json
-        self.out = Console(highlight=False, soft_wrap=not Console().is_terminal)
+        terminal = Console().is_terminal
+        # A program that reads a list wants a line an item, however long.
+        self.out = Console(highlight=False, width=None if terminal else PIPE_COLUMNS)
         self.err = Console(stderr=True, highlight=False)
 
     def connect(self) -> Hub:
@@ -63,7 +66,9 @@ class Session:
             table.add_column(heading, overflow="fold")
         for row in found:
             table.add_row(*(Text(cell(row.get(key))) for _, key in columns))
-        self.out.print(table)
+        with self.out.capture() as captured:
+            self.out.print(table)
+        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def fields(self, value: Mapping[str, Any], names: Sequence[tuple[str, str]]) -> None:
         """Print one thing, a line a field; empty ones are left out."""

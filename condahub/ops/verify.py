@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from condahub.audit import chain
+
 # A verification yields its problems, and between them now and then None: one more step was looked at.
 Verification = Callable[[], Iterator["Problem | None"]]
 
@@ -28,3 +30,16 @@ def register_verification(name: str, verification: Verification, *, slow: bool =
 def verifications(*, with_slow: bool = True) -> dict[str, Verification]:
     """All that are registered, by name."""
     return {name: one for name, (one, slow) in _verifications.items() if with_slow or not slow}
+
+
+def verify_chain() -> Iterator[Problem | None]:
+    """The audit trail's chain of seals, from the first event to the last."""
+    chain.seal()
+    report = chain.verify()
+    for _ in range(report.count):
+        yield None
+    if not report.ok:
+        yield Problem(report.problem, "Keep the database as it is, and compare it with a backup.")
+
+
+register_verification("audit", verify_chain)
