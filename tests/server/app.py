@@ -14,6 +14,7 @@ from django.urls import path
 from condahub.errors import HubError
 from condahub.server import connections, worker
 from condahub.server.body import iterate_body, multipart_files
+from condahub.storage.answers import Representation, answer_blob
 from condahub.storage.blobs import blobs
 from condahub.storage.serve import serve_blob
 
@@ -98,4 +99,14 @@ urlpatterns = [
     path("process", process),
 ]
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Any:
+    """Django, but for `/fast/<sha256>`: the same answers by WSGI alone."""
+    if not environ["PATH_INFO"].startswith("/fast/"):
+        return _django(environ, start_response)
+    sha256 = environ["PATH_INFO"].removeprefix("/fast/")
+    size = int(environ["QUERY_STRING"].removeprefix("size="))
+    what = Representation.of(size, content_type="application/x-tar", etag=sha256, cache_control="no-cache")
+    return answer_blob(environ, what, namespace="packages", sha256=sha256).send(environ, start_response)

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.utils.cache import get_conditional_response
+from django.utils.http import http_date
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from condahub.storage.conditions import ByteRange, Unsatisfiable, parse_range, range_counts
+from condahub.storage.conditions import ByteRange, Unsatisfiable, failed_condition, parse_range, range_counts
+
+_tags = st.lists(st.sampled_from(['"a"', 'W/"a"', '"b"', "*"]), max_size=3).map(", ".join)
+_dates = st.integers(999, 1001).map(http_date) | st.sampled_from(["", "nonsense"])
+
+
+@given(
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "HTTP_IF_MATCH": _tags,
+            "HTTP_IF_NONE_MATCH": _tags,
+            "HTTP_IF_MODIFIED_SINCE": _dates,
+            "HTTP_IF_UNMODIFIED_SINCE": _dates,
+        },
+    ),
+    etag=st.sampled_from(['"a"', 'W/"a"']),
+    last_modified=st.none() | st.just(1000),
+    method=st.sampled_from(["GET", "HEAD"]),
+)
+def test_conditions_are_judged_as_django_judges_them(headers: dict[str, str], etag: str, last_modified: int | None, method: str) -> None:
+    request = RequestFactory().generic(method, "/", **headers)  # type: ignore[arg-type]
+    plain = HttpResponse()
+    wanted = get_conditional_response(request, etag=etag, last_modified=last_modified, response=plain)
+    got = failed_condition(request.META, etag=etag, last_modified=last_modified)
+    assert wanted is not None
+    assert got == (None if wanted is plain else wanted.status_code)
+
 
 sizes = st.integers(0, 10**15)
 
