@@ -51,7 +51,7 @@ def create_channel(request: HttpRequest, actor: Actor) -> object:
         mirrors.registered().create_channel(actor=actor, organization=organization, body=body)
         return Answer(status=201)
     changes = {key: body[key] for key in ("size_limit", "ttl") if body.get(key) is not None}
-    metadata = body.get("metadata") or {}
+    metadata = {} if body.get("metadata") is None else body["metadata"]
     with transaction.atomic():
         channel = services.create_channel(
             actor=actor,

@@ -34,7 +34,7 @@ def create_key(request: HttpRequest, actor: Actor) -> object:
     """`{description, expire_at, roles}`; no roles: all that its owner may do. The answer's `key` is the secret, shown this once."""
     require_signed_in(actor)
     body = json_object(request)
-    roles = body.get("roles") or []
+    roles = [] if body.get("roles") is None else body["roles"]
     if not isinstance(roles, list) or not all(isinstance(role, dict) for role in roles):
         raise Unprocessable(
             "'roles' must be a list of objects.", code="bad_value", hint='For instance [{"channel": "tools", "role": "maintainer"}].'

@@ -64,7 +64,7 @@ def set_role(request: HttpRequest, actor: Actor, username: str) -> object:
         raise Unprocessable(
             "Every account of this hub is at least a member.", code="invalid_role", hint="DELETE the user to deactivate the account."
         )
-    if role not in shapes.TO_HUB_ROLE:
+    if not isinstance(role, str) or role not in shapes.TO_HUB_ROLE:
         raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(shapes.TO_HUB_ROLE)}.")
     if role != _server_role(user):
         promote_user(actor=actor, user=user, is_superuser=role == shapes.OWNER, is_staff=role != shapes.MEMBER)
