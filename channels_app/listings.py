@@ -58,26 +58,26 @@ def file_of(actor: Actor, channel: Channel, subdir: str, filename: str) -> Packa
 def search(actor: Actor, text: str) -> QuerySet[Any, Any]:
     """Channels and packages whose name or summary holds the text, of what the actor may see; rows with the same keys.
 
-    kind ("channel" or "package"), channel, name, summary, latest_version.
+    found_kind ("channel" or "package"), found_channel, found_name, found_summary, found_version.
     """
     visible = Channel.objects.visible_to(actor)
     channels = visible.filter(Q(name__icontains=text) | Q(description__icontains=text)).order_by()
     packages = Package.objects.filter(channel__in=visible).exclude(latest_version="").order_by()
     found_channels = channels.values(
-        kind=Value("channel", output_field=CharField()),
+        found_kind=Value("channel", output_field=CharField()),
         found_channel=F("name"),
         found_name=F("name"),
         found_summary=F("description"),
         found_version=Value("", output_field=CharField()),
     )
     found_packages = packages.filter(Q(name__icontains=text) | Q(summary__icontains=text)).values(
-        kind=Value("package", output_field=CharField()),
+        found_kind=Value("package", output_field=CharField()),
         found_channel=F("channel__name"),
         found_name=F("name"),
         found_summary=F("summary"),
         found_version=F("latest_version"),
     )
-    return found_channels.union(found_packages, all=True).order_by("kind", "found_name", "found_channel")
+    return found_channels.union(found_packages, all=True).order_by("found_kind", "found_name", "found_channel")
 
 
 def organization_to_create_in(actor: Actor, name: str) -> Organization:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from condahub.accounts import quota
+from collections.abc import Collection
+
+from condahub.accounts import places, quota
+from condahub.accounts.policy import AccessTarget, Actor, Permission
 from condahub.ops import doctor, first_start, gc, verify
 from condahub.ops.first_start import FirstStart
 
@@ -13,6 +16,7 @@ def register() -> None:
     from channels_app.services import collect, quotas, thinning
 
     quota.register_usage("channels", quotas.used_by_organization)
+    places.register(places.CHANNEL, find=_find_channel, names_of=_names_of_channels)
     first_start.register("demo channel", _make_demo, only_first=True, demo=True)
     doctor.register_check("index", checkups.check_dirty_names)
     verify.register_verification("channel index", checkups.verify_index)
@@ -31,3 +35,15 @@ def _make_demo(context: FirstStart) -> None:
 
     channel = make_demo(User.objects.get(username=context.administrator))
     context.hints.append(("demo channel", f"{context.url}/channels/{channel.name}"))
+
+
+def _find_channel(actor: Actor, name: str) -> AccessTarget:
+    from channels_app import selectors
+
+    return selectors.channel_for(actor, name, Permission.CHANNEL_READ).access_target
+
+
+def _names_of_channels(ids: Collection[int]) -> dict[int, str]:
+    from channels_app.models import Channel
+
+    return dict(Channel.objects.filter(pk__in=ids).values_list("pk", "name"))

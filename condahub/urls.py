@@ -12,6 +12,9 @@ from condahub.ops import health
 # Our own REST API: each app brings its paths below the one prefix.
 REST_URLS: list[URLPattern | URLResolver] = [
     path("", include("condahub.api.urls")),
+    path("", include("condahub.accounts.api.urls")),
+    path("", include("condahub.audit.api")),
+    path("", include("condahub.jobs.api")),
     path("", include("channels_app.api.urls")),
     re_path("", unknown_path),
 ]

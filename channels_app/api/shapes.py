@@ -260,7 +260,7 @@ class SearchQuery(serializers.Serializer[Any]):
 
 
 class FoundAnswer(Answer):
-    kind = serializers.ChoiceField([("channel", "channel"), ("package", "package")])
+    kind = serializers.ChoiceField([("channel", "channel"), ("package", "package")], source="found_kind")
     channel = serializers.CharField(source="found_channel")
     name = serializers.CharField(source="found_name")
     summary = serializers.CharField(source="found_summary", allow_blank=True)

@@ -7,8 +7,6 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from condahub.accounts.permissions import HUB, Permission
-from condahub.accounts.policy import require
 from condahub.api.authentication import actor_of
 
 
@@ -25,11 +23,3 @@ class Anybody(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         actor = actor_of(request)
         return actor.is_anonymous or actor.is_active
-
-
-class MayManageUsers(BasePermission):
-    """Who holds `user:manage` on the installation."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        require(actor_of(request), Permission.USER_MANAGE, HUB)
-        return True
