@@ -299,6 +299,11 @@ def test_a_token_can_not_rotate_a_mightier_one_of_its_owner_into_its_own_hands(o
     weak = signed_in(token_for(owner, "token:create", "token:revoke", "read", limits=(Limit(acme.pk, None, "", ""),)))
     with pytest.raises(Forbidden):
         services.rotate_token(actor=weak, token=mighty)
+    wide = services.create_token(actor=Actor.of(owner), name="wide", scopes=["read"]).token
+    with pytest.raises(Forbidden):
+        services.rotate_token(actor=weak, token=wide)
+    within = services.create_token(actor=Actor.of(owner), name="within", scopes=["read"], limits=(Limit(acme.pk, CHANNEL, "", ""),)).token
+    assert services.rotate_token(actor=weak, token=within).token.is_limited
 
 
 def test_nobody_makes_tokens_for_other_people_nor_for_robots_of_others(
