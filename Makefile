@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := condahub channels_app tests deploy manage.py
+SOURCES := condahub channels_app tests benchmarks deploy manage.py
 PYTEST := $(BIN)/python -m pytest
 # As many test processes as cores help; each has a database of its own.
 WORKERS ?= 2
@@ -60,7 +60,7 @@ bench: $(VENV)/.dev ## measure: uploads, visibility, serving, memory
 	@$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.dev ## a hub under steady load for SOAK_MINUTES (10)
-	@$(BIN)/python -m bench.soak
+	@$(BIN)/python -m benchmarks.soak
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into the two lock files
 	@$(BIN)/python -m pip install --quiet uv
