@@ -12,7 +12,7 @@ from typing import Any
 
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.message import Request
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from condahub.server.connections import LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, HubConnection
 
@@ -160,7 +160,7 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
-            conn.deadline = time.monotonic() + LINGER_SECONDS
+            conn.deadline = time.monotonic() + (LINGER_SECONDS if self.alive else STOP_KEEPALIVE_LINGER)
             self.poller.register(conn.sock, EVENT_READ, partial(self._on_goodbye, conn))
         except (OSError, ValueError):
             self._close(conn)

@@ -23,6 +23,8 @@ PRESIGNED_SECONDS = 60
 SMALL_BYTES = 32 * 1024
 
 _ABOUT_CONTENT = frozenset({"Content-Type", "Content-Encoding", "Content-Disposition", "Accept-Ranges"})
+# nginx would judge these again, by the file's time and a tag of its own: whoever sends them is answered by this process.
+_NGINX_JUDGES = frozenset({"HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"})
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
@@ -159,7 +161,7 @@ def answer_blob(
     store = blobs(namespace)
     mode = settings.CONDAHUB_SERVE_MODE or ("sendfile" if isinstance(store, DiskStore) else "redirect")
     if isinstance(store, DiskStore):
-        if mode == "accel":
+        if mode == "accel" and _NGINX_JUDGES.isdisjoint(meta):
             return _accelerated(store, sha256, what)
         return _sent_file(store, sha256, wanted, what)
     if mode == "redirect" and allow_redirect:
@@ -191,7 +193,8 @@ def _sent_file(store: DiskStore, sha256: str, wanted: ByteRange | None, what: Re
 def _accelerated(store: DiskStore, sha256: str, what: Representation) -> BytesAnswer:
     """nginx sends the file and works out the range; it takes our ETag and extra headers from this answer."""
     target = f"{settings.CONDAHUB_ACCEL_PREFIX.rstrip('/')}/{store.name(sha256)}"
-    return BytesAnswer(200, {**what.headers, "X-Accel-Redirect": target, "Content-Length": "0"})
+    head = {name: value for name, value in what.headers.items() if name != "Accept-Ranges"}
+    return BytesAnswer(200, {**head, "X-Accel-Redirect": target, "Content-Length": "0"})
 
 
 def _redirected(store: BlobStore, sha256: str, filename: str | None, what: Representation) -> BytesAnswer:

@@ -198,6 +198,14 @@ def test_nginx_is_told_the_file_and_nothing_is_opened(disk: BlobStore, folder: P
     assert ask_store(HTTP_IF_NONE_MATCH=f'"{SHA256}"').status_code == 304
 
 
+def test_what_nginx_would_misjudge_is_sent_by_the_hub(disk: BlobStore, settings: Settings) -> None:
+    settings.CONDAHUB_SERVE_MODE = "accel"
+    disk.put_bytes(DATA)
+    answer = ask_store(HTTP_IF_MATCH=f'"{SHA256}"')
+    assert not answer.has_header("X-Accel-Redirect")
+    assert body(answer) == DATA
+
+
 def test_s3_gives_the_bytes_by_an_address_that_ends_soon(s3: BlobStore) -> None:
     s3.put_bytes(DATA)
     answer = ask_store(filename="a.conda")
