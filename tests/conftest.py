@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from tests import parts
 from tests.hub import RunningHub, start_hub
@@ -74,6 +76,13 @@ def _tier(report: pytest.TestReport) -> str:
     if "real" in report.keywords:
         return "real"
     return "database" if os.environ.get("CONDAHUB_TEST_DATABASE_URL") else "fast"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _connections_stay_open() -> None:
+    """As Django's own test client does: the end of a response must not look at a connection that the test has not opened."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
 
 
 @pytest.fixture(scope="session")
