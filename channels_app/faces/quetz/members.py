@@ -13,7 +13,7 @@ from channels_app.faces.quetz import shapes
 from channels_app.faces.quetz.people import members_of, no_such_user
 from channels_app.models import Channel
 from condahub.accounts.models import Grant, GrantSource, User
-from condahub.accounts.policy import Actor, Permission, require
+from condahub.accounts.policy import Actor, Permission
 from condahub.accounts.services import grant, revoke_grant
 from condahub.errors import Conflict, NotFound, Unprocessable
 
@@ -44,14 +44,11 @@ def remove_member(request: HttpRequest, actor: Actor, channel: str) -> object:
 
 def list_package_members(request: HttpRequest, actor: Actor, channel: str, package: str) -> object:
     """Those who hold a role on this package name alone."""
-    found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
-    require(actor, Permission.MEMBER_READ, found.target(package))
-    return _listed(found, package)
+    return _listed(selectors.channel_for(actor, channel, Permission.MEMBER_READ, package_name=package), package)
 
 
 def add_package_member(request: HttpRequest, actor: Actor, channel: str, package: str) -> object:
-    found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
-    require(actor, Permission.PACKAGE_MEMBERS, found.target(package))
+    found = selectors.channel_for(actor, channel, Permission.PACKAGE_MEMBERS, package_name=package)
     return _give(request, actor, found, package)
 
 

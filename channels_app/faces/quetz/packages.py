@@ -16,11 +16,10 @@ from channels_app.faces.entry import Answer, Query, json_object, text_of
 from channels_app.faces.quetz import shapes
 from channels_app.faces.quetz.search import PACKAGE_CONDITIONS, condition
 from channels_app.models import Channel, DownloadCount, FileState, Package, PackageFile
-from channels_app.models.files import OCCUPYING_STATES
 from channels_app.services import copying, states
-from condahub.accounts.policy import Actor, Permission, can, require
+from condahub.accounts.policy import Actor, Permission, can
 from condahub.engine import versions
-from condahub.errors import NotFound, Unprocessable
+from condahub.errors import Conflict, NotFound, Unprocessable
 from condahub.packages.names import split_filename
 
 ORDERS = {"name": "name", "latest_change": "updated_at"}
@@ -41,20 +40,18 @@ def get_package(request: HttpRequest, actor: Actor, channel: str, package: str) 
 
 def create_package(request: HttpRequest, actor: Actor, channel: str) -> object:
     """Settles that the actor may publish this name; the package itself comes into being with its first file."""
-    found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
     name = text_of(json_object(request), "name")
+    found = selectors.channel_for(actor, channel, Permission.PACKAGE_UPLOAD, package_name=name)
     split_filename(f"{name}-0-0.conda")
-    require(actor, Permission.PACKAGE_UPLOAD, found.target(name))
     if _shown(found).filter(name=name).exists():
-        raise NotFound(f"The package '{name}' is in '{found.name}' already.", code="exists", status=409)
+        raise Conflict(f"The package '{name}' is in '{found.name}' already.", code="exists", hint="Publish its files.")
     return Answer(status=201)
 
 
 def delete_package(request: HttpRequest, actor: Actor, channel: str, package: str) -> object:
-    """Deletes all its files as one change; past revisions still hold them."""
-    found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
-    require(actor, Permission.PACKAGE_DELETE, found.target(package))
-    files = PackageFile.objects.filter(channel=found, name=package, state__in=OCCUPYING_STATES).values_list("subdir", "filename")
+    """Deletes all its files as one change; past revisions still hold them. What is held stays held."""
+    found = selectors.channel_for(actor, channel, Permission.PACKAGE_DELETE, package_name=package)
+    files = PackageFile.objects.filter(channel=found, name=package, state__in=states.DELETE.before).values_list("subdir", "filename")
     if not files:
         raise _no_such_package(found, package)
     states.change_state(actor=actor, channel=found, verb=states.DELETE, files=list(files), reason="package deleted")
@@ -88,8 +85,7 @@ def get_version(request: HttpRequest, actor: Actor, channel: str, package: str, 
 
 
 def delete_version(request: HttpRequest, actor: Actor, channel: str, package: str, subdir: str, filename: str) -> object:
-    found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
-    require(actor, Permission.PACKAGE_DELETE, found.target(package))
+    found = selectors.channel_for(actor, channel, Permission.PACKAGE_DELETE, package_name=package)
     _require_of_package(package, filename)
     states.change_state(actor=actor, channel=found, verb=states.DELETE, files=[(subdir, filename)])
     return None
@@ -108,10 +104,11 @@ def get_run_exports(request: HttpRequest, actor: Actor, channel: str, package: s
 def copy_package(request: HttpRequest, actor: Actor, channel: str) -> object:
     """`?source_channel&source_package&subdir&filename`: puts that file into this channel; no bytes are moved."""
     query = Query(request)
-    target = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
+    package = query.text("source_package", None)
+    target = selectors.channel_for(actor, channel, Permission.PACKAGE_UPLOAD, package_name=package)
     source = selectors.channel_for(actor, query.text("source_channel", None), Permission.CHANNEL_READ)
     filename = query.text("filename", None)
-    _require_of_package(query.text("source_package", None), filename)
+    _require_of_package(package, filename)
     copying.copy(actor=actor, source=source, target=target, files=[(query.text("subdir", None), filename)])
     return Answer(status=201)
 
