@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db import connection
-from django.utils import timezone
 
 from channels_app.models import Channel, ChannelName, FileState, PackageFile, Revision
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
+from condahub.names import MAX_NAME_CHARS, NAME_PATTERN
 
 # How old the word on who may read a channel may be when a package file is served.
 DOOR_SECONDS = 2.0
+# Of 2026-01-31; a time has more.
+DAY_CHARS = 10
+_NUMBER = re.compile(r"[0-9]{1,7}|[0-9]{9,18}")  # eight digits are a day
 REMEMBERED_DOORS = 4096
 REMEMBERED_FILES = 65536
 
@@ -52,7 +56,7 @@ _files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
 _SELECT = f"""
     SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL
     FROM {Channel._meta.db_table} c JOIN {Organization._meta.db_table} o ON o.id = c.organization_id
-    WHERE c.name = %s AND c.deleted_at IS NULL
+    WHERE c.name = %s AND c.deleted_at IS NULL AND o.deleted_at IS NULL
 """  # noqa: S608 - table names, no input
 
 
@@ -63,7 +67,7 @@ def door(name: str, *, fresh: bool) -> Door | None:
             found = _doors.get(name)
         if found is not None and time.monotonic() - found[0] < DOOR_SECONDS:
             return found[1]
-    made = _read(name, name) or _read_alias(name)
+    made = (_read(name, name) or _read_alias(name)) if NAME_PATTERN.fullmatch(name) and len(name) <= MAX_NAME_CHARS else None
     with _lock:
         if made is None:
             _doors.pop(name, None)
@@ -90,6 +94,11 @@ def _read_alias(name: str) -> Door | None:
     return _read(current, name) if current else None
 
 
+def renamed_at(door: Door) -> datetime:
+    """When the channel got another name than the one it was asked for by."""
+    return ChannelName.objects.values_list("changed_at", flat=True).get(name=door.asked_name)
+
+
 def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
     """The file that a plain URL names: live or yanked, else a purged one; None for all else."""
     key = (door.channel_id, door.generation, subdir, filename)
@@ -109,6 +118,18 @@ def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
     return made
 
 
+def file_removed_by(door: Door, subdir: str, filename: str, created_at: datetime) -> ServedFile | None:
+    """The file that a revision of that time names as removed, where it is still to be had: no other bytes that came later."""
+    rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename, indexed_at__lte=created_at)
+    row = (
+        rows.exclude(state=FileState.DELETED)
+        .order_by("-indexed_at", "-pk")
+        .values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
+        .first()
+    )
+    return ServedFile(*row) if row else None
+
+
 def file_by_content(door: Door, subdir: str, filename: str, sha256: str) -> ServedFile | None:
     """The file with exactly these bytes, whatever its state: what a past revision names."""
     row = (
@@ -121,11 +142,11 @@ def file_by_content(door: Door, subdir: str, filename: str, sha256: str) -> Serv
 
 def revision_at(door: Door, moment: str) -> int | None:
     """The number that `@...` names: a revision's number, or the last one made by a time (ISO 8601; a day means its end)."""
-    if moment.isdigit() and len(moment) < 8:
+    if _NUMBER.fullmatch(moment):
         number = int(moment)
         kept = Revision.objects.filter(channel_id=door.channel_id, number=number).exists()
         return number if kept else None
-    when = _moment(moment)
+    when = moment_of(moment)
     if when is None:
         return None
     return (
@@ -136,14 +157,18 @@ def revision_at(door: Door, moment: str) -> int | None:
     )
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """The time in UTC that a text names (ISO 8601, UTC unless it says otherwise; a day means its end); None for a number."""
+    if _NUMBER.fullmatch(text):
+        return None
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) <= DAY_CHARS:
+            when = when.replace(hour=23, minute=59, second=59, microsecond=999999)
+        # A zone can lead out of the years there are.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if "T" not in text and " " not in text:
-        when = when.replace(hour=23, minute=59, second=59, microsecond=999999)
-    return when if when.tzinfo else when.replace(tzinfo=timezone.get_default_timezone())
 
 
 def forget_all() -> None:

@@ -22,13 +22,13 @@ def channel_by_name(name: str) -> Channel | None:
     return found
 
 
-def channel_for(actor: Actor, name: str, permission: Permission) -> Channel:
-    """The channel, if the actor has this right on it; hidden and unknown channels get the same answer.
+def channel_for(actor: Actor, name: str, permission: Permission, *, package_name: str = "") -> Channel:
+    """The channel, if the actor has this right on it, or on one package name in it; hidden and unknown channels get the same answer.
 
     Raises NotAuthenticated (anonymous) or Forbidden.
     """
     channel = channel_by_name(name)
-    if channel is not None and can(actor, permission, channel):
+    if channel is not None and can(actor, permission, channel.target(package_name)):
         return channel
     if actor.user is None:
         raise NotAuthenticated()
@@ -36,8 +36,15 @@ def channel_for(actor: Actor, name: str, permission: Permission) -> Channel:
 
 
 def lock(channel: Channel) -> Channel:
-    """Take the channel's row for the rest of the transaction: changes and revisions of one channel come in order."""
-    return Channel.objects.select_for_update(of=("self",)).select_related("organization").get(pk=channel.pk, deleted_at__isnull=True)
+    """Take the channel's row for the rest of the transaction: changes and revisions of one channel come in order.
+
+    Raises Forbidden when it was deleted since it was looked up.
+    """
+    found = Channel.objects.select_for_update(of=("self",)).select_related("organization")
+    taken = found.filter(pk=channel.pk, deleted_at__isnull=True).first()
+    if taken is None:
+        raise Forbidden()
+    return taken
 
 
 def bump(channel: Channel) -> None:

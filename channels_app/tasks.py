@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 
+log = logging.getLogger(__name__)
 SETTLE_AFTER_SECONDS = 5
 
 
@@ -41,7 +43,15 @@ def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Publish what a process that died had recorded and not yet indexed."""
     due = timezone.now() - timedelta(seconds=SETTLE_AFTER_SECONDS)
     found = sorted(set(DirtyName.objects.filter(marked_at__lt=due).values_list("channel_id", flat=True)))
-    return {"channels": [[pk, publish_dirty(pk)] for pk in found]}
+    published, failed = [], []
+    for pk in found:
+        try:
+            published.append([pk, publish_dirty(pk)])
+        except Exception:
+            # One channel that can't be published must not keep the others waiting.
+            log.exception("channel %s could not be settled", pk)
+            failed.append(pk)
+    return {"channels": published, "failed": failed}
 
 
 @job_kind("channels.housekeeping", lane="heavy")

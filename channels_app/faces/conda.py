@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.utils import timezone
 
 from channels_app import doors
 from channels_app.doors import Door, ServedFile
@@ -18,13 +20,17 @@ from channels_app.models import FileState, Revision
 from channels_app.services import downloads
 from condahub.accounts.authentication import actor_from_headers
 from condahub.accounts.policy import Actor, Permission, can
+from condahub.audit import refusals
+from condahub.audit.context import asked_from
 from condahub.audit.services import record as audit
 from condahub.errors import Forbidden, Gone, HubError, NotAuthenticated, NotFound, Unavailable
-from condahub.packages.names import check_subdir
+from condahub.packages.names import MAX_FILENAME_CHARS, check_subdir
 from condahub.storage.serve import serve_blob, serve_bytes
 
 log = logging.getLogger(__name__)
 YEAR_SECONDS = 31_536_000
+# How far the clocks of two nodes may differ.
+CLOCK_SECONDS = 60
 PACKAGE_TYPES = {".conda": "application/vnd.conda.package.v2", ".tar.bz2": "application/vnd.conda.package.v1"}
 
 
@@ -33,6 +39,9 @@ def serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     try:
         return _serve(request, rest)
     except HubError as error:
+        if error.status in (401, 403):
+            with asked_from(request.META):
+                refusals.note(request, error.status)
         return error_answer(error)
     except DatabaseError:
         log.exception("the database did not answer")
@@ -51,6 +60,8 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
             HubError("Only GET and HEAD are answered here.", code="method_not_allowed", status=405, headers={"Allow": "GET, HEAD"})
         )
     actor = actor_from_headers(request.META, path_token=request.META.get("condahub.path_token"))
+    # The refusals' record reads it from there.
+    request.actor = actor  # type: ignore[attr-defined]
     asked, _, path = rest.partition("/")
     name, at, moment = asked.partition("@")
     is_package = path.endswith((".conda", ".tar.bz2"))
@@ -59,13 +70,14 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     if at:
         number = _past(door, moment)
     subdir, slash, filename = path.rpartition("/")
-    if not filename or filename == "index.html":
-        return _page(request, door, subdir)
+    is_shard = filename.endswith(".msgpack.zst") and subdir.endswith("/shards")
     if slash:
-        _check_folder(path, subdir.removesuffix("/shards"))
+        _check_folder(path, subdir.removesuffix("/shards") if is_shard else subdir)
+    if not filename or filename == "index.html":
+        return _page(request, door, number)
     if is_package:
-        return _package(request, actor, door, number if at else None, subdir, filename)
-    if filename.endswith(".msgpack.zst") and subdir.endswith("/shards"):
+        return _package(request, actor, door, _Past(number, _is_over(moment)) if at else None, subdir, filename)
+    if is_shard:
         return _shard(request, door, subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst"))
     if filename == "notices.json" and not subdir:
         return _notices(request, door)
@@ -80,6 +92,18 @@ def _enter(actor: Actor, name: str, *, fresh: bool) -> Door:
     if actor.user is None:
         raise NotAuthenticated()
     raise Forbidden()
+
+
+class _Past(NamedTuple):
+    """The revision that `@...` names; is_fixed: no later revision can take its place."""
+
+    number: int
+    is_fixed: bool
+
+
+def _is_over(moment: str) -> bool:
+    when = doors.moment_of(moment)
+    return when is None or when < timezone.now() - timedelta(seconds=CLOCK_SECONDS)
 
 
 def _past(door: Door, moment: str) -> int:
@@ -108,15 +132,17 @@ def _scope(door: Door) -> str:
     return "public" if door.visibility == "public" else "private"
 
 
-def _package(request: HttpRequest, actor: Actor, door: Door, number: int | None, subdir: str, filename: str) -> HttpResponseBase:
-    file = doors.served_file(door, subdir, filename) if number is None else _file_at(door, number, subdir, filename)
+def _package(request: HttpRequest, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> HttpResponseBase:
+    if len(filename) > MAX_FILENAME_CHARS or "\x00" in filename:
+        raise _no_such_file(f"{subdir}/{filename}")
+    file = doors.served_file(door, subdir, filename) if past is None else _file_at(door, past.number, subdir, filename)
     if file is None:
         raise _no_such_file(f"{subdir}/{filename}")
     if file.state == FileState.PURGED:
         raise Gone(f"'{filename}' was purged: {file.reason}", code="purged")
     if file.state == FileState.HELD:
         raise Forbidden(f"'{filename}' is held: {file.reason}", code="held", hint="It is shown again when IT releases it.")
-    immutable = number is not None or not door.allow_overwrite
+    immutable = not door.allow_overwrite or (past is not None and past.is_fixed)
     response = serve_blob(
         request,
         namespace="packages",
@@ -130,13 +156,14 @@ def _package(request: HttpRequest, actor: Actor, door: Door, number: int | None,
     if request.method == "GET" and _is_download(request, response):
         downloads.count(file.file_id)
         if settings.CONDAHUB_AUDIT_DOWNLOADS and door.visibility != "public":
-            audit(
-                actor=actor,
-                action="package.download",
-                target=f"channel:{door.name}/{subdir}/{filename}",
-                organization_id=door.target.organization_id,
-                details={"sha256": file.sha256},
-            )
+            with asked_from(request.META):
+                audit(
+                    actor=actor,
+                    action="package.download",
+                    target=f"channel:{door.name}/{subdir}/{filename}",
+                    organization_id=door.target.organization_id,
+                    details={"sha256": file.sha256},
+                )
     return response
 
 
@@ -150,7 +177,10 @@ def _is_download(request: HttpRequest, response: HttpResponseBase) -> bool:
 def _file_at(door: Door, number: int, subdir: str, filename: str) -> ServedFile | None:
     """The file as that revision's shard names it; one that was yanked by then is still to be had."""
     name = filename.rsplit("-", 2)[0]
-    sha256 = maps.load(door.channel_id, number).get(subdir, {}).get(name)
+    try:
+        sha256 = maps.load(door.channel_id, number).get(subdir, {}).get(name)
+    except Revision.DoesNotExist:
+        raise _no_such_file(f"{subdir}/{filename}") from None
     if sha256 is None:
         return None
     payload = answers.shard(door.channel_id, subdir, sha256.hex())
@@ -161,7 +191,7 @@ def _file_at(door: Door, number: int, subdir: str, filename: str) -> ServedFile 
     if record is not None:
         return doors.file_by_content(door, subdir, filename, bytes(record["sha256"]).hex())
     if filename in shard["removed"]:
-        return doors.served_file(door, subdir, filename)
+        return doors.file_removed_by(door, subdir, filename, answers.view(door.channel_id, number).created_at)
     return None
 
 
@@ -211,14 +241,14 @@ def _notices(request: HttpRequest, door: Door) -> HttpResponseBase:
     """notices.json (CEP-6): tells those who still use an old name."""
     notices = []
     if door.asked_name != door.name:
-        view = answers.view(door.channel_id, door.head)
+        renamed_at = doors.renamed_at(door)
         notices.append(
             {
                 "id": f"renamed-{door.asked_name}-{door.name}",
                 "message": f"The channel '{door.asked_name}' is now called '{door.name}'. Please change your configuration.",
                 "level": "warning",
-                "created_at": view.created_at.isoformat(),
-                "expires_at": (view.created_at + timedelta(days=365)).isoformat(),
+                "created_at": renamed_at.isoformat(),
+                "expires_at": (renamed_at + timedelta(days=365)).isoformat(),
             }
         )
     body = json.dumps({"notices": notices}).encode()
@@ -227,12 +257,12 @@ def _notices(request: HttpRequest, door: Door) -> HttpResponseBase:
     )
 
 
-def _page(request: HttpRequest, door: Door, subdir: str) -> HttpResponseBase:
+def _page(request: HttpRequest, door: Door, number: int) -> HttpResponseBase:
     """A browser is sent to the channel's page; a program gets the subdirs."""
     if "text/html" in request.META.get("HTTP_ACCEPT", ""):
         return HttpResponseRedirect(f"{settings.CONDAHUB_PUBLIC_URL}/ui/channels/{door.name}")
-    view = answers.view(door.channel_id, door.head)
-    body = json.dumps({"channel": door.name, "revision": door.head, "subdirs": sorted(view.subdirs)}).encode()
+    view = answers.view(door.channel_id, number)
+    body = json.dumps({"channel": door.name, "revision": number, "subdirs": sorted(view.subdirs)}).encode()
     return serve_bytes(
         request, body, content_type="application/json", etag=answers.etag_of(body), cache_control=f"{_scope(door)}, no-cache"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 import orjson
+from django.conf import settings
 
 from channels_app.index.maps import ShardMap
 from channels_app.index.render import ABOUT_KEYS, Fragment, dump_json, read_fragment, repodata_head, repodata_tail, run_exports_head
@@ -63,7 +65,7 @@ def write_run_exports(channel_id: int, subdir: str, shards: ShardMap, out: Sink)
 
 def _write_two_sections(pieces: Iterable[tuple[bytes, bytes]], out: Sink) -> None:
     """Join the first parts, then `},"packages.conda":{`, then the second ones, which wait in a spool meanwhile."""
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as second:
+    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(settings.CONDAHUB_TEMP_DIR)) as second:
         separators = [b"", b""]
         for first_piece, second_piece in pieces:
             if first_piece:
@@ -98,6 +100,15 @@ def _identities_of(fragment: Fragment) -> dict[str, Identity]:
     return found
 
 
+_SPEC_NAME = re.compile(r"\s*(?:[^\s\[]+::)?([^\s=<>!~\[;@]*)")
+
+
+def _named(spec: str) -> str:
+    """The package name at the beginning of a MatchSpec: `channel::name>=1`, `name 1.*`, `name[...]`."""
+    found = _SPEC_NAME.match(spec)
+    return found[1].lower() if found else ""
+
+
 class _Choice:
     """Which files of a subdir belong into current_repodata.json: the latest of each name, then what those need."""
 
@@ -121,11 +132,12 @@ class _Choice:
         return {name: set(files) for name, files in self.chosen.items()}
 
     def _needs(self, chosen: dict[str, dict[str, Identity]]) -> set[str]:
-        return {spec for files in chosen.values() for one in files.values() for spec in one.depends if " " in spec or "[" in spec}
+        # A bare name is satisfied by the latest version, which is chosen already.
+        return {spec for files in chosen.values() for one in files.values() for spec in one.depends if _named(spec) != spec}
 
     def _satisfy(self, text: str) -> dict[str, dict[str, Identity]]:
         """Choose the latest files that match, where no chosen one does."""
-        name = text.split(" ", 1)[0].split("[", 1)[0].rsplit("::", 1)[-1]
+        name = _named(text)
         if name not in self.names or (spec := versions.parse_spec(text)) is None:
             return {}
         if any(self._matches(spec, one) for one in self.chosen.get(name, {}).values()):
@@ -179,7 +191,9 @@ def write_channeldata(channel_id: int, _subdir: str, shards: ShardMap, out: Sink
             group = []
         if item is not None:
             group.append(item)
-    out.write(b'},"subdirs":' + orjson.dumps(sorted(shards)) + b"}")
+    # Those that say anything now, and noarch, which every channel has (CEP-26): a function of the shards alone.
+    subdirs = sorted({"noarch"} | {subdir for subdir, names in shards.items() if names})
+    out.write(b'},"subdirs":' + orjson.dumps(subdirs) + b"}")
 
 
 def _then_end(items: Iterable[tuple[str, str, Fragment]]) -> Iterator[tuple[str, str, Fragment] | None]:

@@ -6,7 +6,6 @@ What a client was told to be published is in the shards by then. Cost follows th
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from channels_app.index import maps
+from channels_app.index import maps, stage2
 from channels_app.index.render import CODEC, RENDERER, FileRow, RenderedName, render_name
 from channels_app.models import Channel, DirtyName, PackageFile, Revision, Shard, SubdirState
 
@@ -28,6 +27,14 @@ ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "r
 class Key(NamedTuple):
     subdir: str
     name: str
+
+
+# Which change of a name a shard was rendered at: the row's id too, as a row made anew counts from 1 again.
+Mark = tuple[int, int]
+
+
+def _mark(dirty: DirtyName) -> Mark:
+    return dirty.pk, dirty.serial
 
 
 class _Locks:
@@ -93,7 +100,7 @@ def _head(channel_id: int) -> int:
 
 
 @transaction.atomic
-def _commit(channel_id: int, ahead: dict[Key, tuple[int, bytes | None]]) -> int:
+def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]]) -> int:
     channel = Channel.objects.select_for_update().get(pk=channel_id)
     dirty = list(DirtyName.objects.filter(channel_id=channel_id))
     if not dirty:
@@ -104,7 +111,7 @@ def _commit(channel_id: int, ahead: dict[Key, tuple[int, bytes | None]]) -> int:
     for one in dirty:
         key = Key(one.subdir, one.name)
         rendered = ahead.get(key)
-        if rendered is not None and rendered[0] == one.serial:
+        if rendered is not None and rendered[0] == _mark(one):
             fresh[key] = rendered[1]
         else:
             behind.append(one)
@@ -184,15 +191,10 @@ def _write_revision(
     if moved != 1:
         raise RuntimeError(f"the head of channel {channel.pk} moved while its row was taken")
     channel.head = number
-    transaction.on_commit(lambda: _published(channel.pk, number, shards, sorted(tallies)))
+    # In the same transaction: a process that dies after it would leave the large files behind the head for good.
+    stage2.order(channel.pk, sorted(tallies), subdirs)
+    transaction.on_commit(lambda: maps.remember(channel.pk, number, shards))
     return number
-
-
-def _published(channel_id: int, number: int, shards: maps.ShardMap, subdirs: list[str]) -> None:
-    from channels_app.index import stage2
-
-    maps.remember(channel_id, number, shards)
-    stage2.order(channel_id, subdirs)
 
 
 def _now_in_milliseconds() -> datetime:
@@ -246,13 +248,13 @@ def _store(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
     )
 
 
-def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, tuple[int, bytes | None]]:
-    """Render outside of the publishing transaction; each hash with the serial that it was rendered at."""
-    serials: dict[Key, int] = defaultdict(int, {Key(one.subdir, one.name): one.serial for one in dirty})
-    result: dict[Key, tuple[int, bytes | None]] = {}
+def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, tuple[Mark, bytes | None]]:
+    """Render outside of the publishing transaction; each hash with the mark that it was rendered at."""
+    marks = {Key(one.subdir, one.name): _mark(one) for one in dirty}
+    result: dict[Key, tuple[Mark, bytes | None]] = {}
     for start in range(0, len(dirty), CHUNK_NAMES):
         chunk = dirty[start : start + CHUNK_NAMES]
         with transaction.atomic():
             for key, sha256 in _render(channel_id, chunk).items():
-                result[key] = (serials[key], sha256)
+                result[key] = (marks[key], sha256)
     return result

@@ -20,7 +20,8 @@ CODEC = "zstd " + ".".join(str(part) for part in zstandard.ZSTD_VERSION)
 
 # Keys that a hotfix can never change: they say which bytes these are, and where they lie.
 FIXED_KEYS = frozenset(
-    {"name", "version", "build", "build_number", "subdir", "sha256", "md5", "size", "fn", "url", "channel", "base_url", "indexed_timestamp"}
+    {"name", "version", "build", "build_number", "subdir", "sha256", "md5", "size", "fn", "url", "channel", "base_url"}
+    | {"indexed_timestamp", "attestations_sha256", "run_exports", "legacy_bz2_md5", "legacy_bz2_size"}
 )
 # What channeldata.json (CEP-38) tells of a package out of its info/about.json.
 _ABOUT = """

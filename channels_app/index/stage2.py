@@ -20,6 +20,7 @@ from channels_app.index.render import ZSTD_LEVEL
 from channels_app.models import Channel, IndexFile, Revision, SubdirState
 from condahub.jobs.services import enqueue
 from condahub.storage.blobs import TemporaryBlob, blobs
+from condahub.storage.temporary import storage_errors
 
 # A subdir of so many bytes of records is made while answering (nothing larger is ever compressed there).
 SMALL_BYTES = 1_000_000
@@ -30,23 +31,24 @@ SUBDIR_KINDS = ("repodata.json", "run_exports.json", "current_repodata.json")
 CHANNELDATA_DELAY_SECONDS = 10
 
 
-def order(channel_id: int, subdirs: Iterable[str]) -> None:
-    """Ask for the large files of these subdirs; requests that come while one waits are that one."""
-    number = Channel.objects.values_list("head", flat=True).get(pk=channel_id)
-    sizes = Revision.objects.values_list("subdirs", flat=True).get(channel_id=channel_id, number=number)
+def order(channel_id: int, subdirs: Iterable[str], sizes: dict[str, SubdirState]) -> None:
+    """Ask for the large files of these subdirs; requests that come while one waits are that one. sizes: the head's."""
     for subdir in subdirs:
         if subdir in sizes and sizes[subdir]["bytes"] > SMALL_BYTES:
-            enqueue(
-                kind=RENDER_KIND, lane="quick", payload={"channel": channel_id, "subdir": subdir}, coalesce_key=f"{channel_id}/{subdir}"
-            )
+            order_one(channel_id, subdir)
     if total_bytes(sizes) > SMALL_BYTES:
-        enqueue(
-            kind=RENDER_KIND,
-            lane="quick",
-            payload={"channel": channel_id, "subdir": ""},
-            coalesce_key=f"{channel_id}/",
-            run_after=timezone.now() + timedelta(seconds=CHANNELDATA_DELAY_SECONDS),
-        )
+        order_one(channel_id, "", after_seconds=CHANNELDATA_DELAY_SECONDS)
+
+
+def order_one(channel_id: int, subdir: str, *, after_seconds: float = 0) -> None:
+    """Ask for the large files of one subdir ('': channeldata.json)."""
+    enqueue(
+        kind=RENDER_KIND,
+        lane="quick",
+        payload={"channel": channel_id, "subdir": subdir},
+        coalesce_key=f"{channel_id}/{subdir}",
+        run_after=timezone.now() + timedelta(seconds=after_seconds),
+    )
 
 
 def total_bytes(sizes: dict[str, SubdirState]) -> int:
@@ -75,7 +77,7 @@ def make(channel_id: int, number: int, subdir: str, kind: str) -> IndexFile | No
     if IndexFile.objects.filter(**where).exists():
         return None
     shards = maps.load(channel_id, number)
-    with tempfile.TemporaryFile(dir=settings.CONDAHUB_TEMP_DIR) as plain:
+    with storage_errors("making an index file"), tempfile.TemporaryFile(dir=settings.CONDAHUB_TEMP_DIR) as plain:
         sink = _HashingSink(plain)
         WRITERS[kind](channel_id, subdir, shards, sink)
         plain.seek(0)
@@ -134,8 +136,8 @@ def expanded(file: IndexFile) -> IndexFile:
 
 
 def order_bz2(file: IndexFile) -> None:
-    """Ask for the .bz2 of a stored file; old clients want it, and it costs 20 s of a core at 300 MB."""
-    enqueue(kind=BZ2_KIND, lane="heavy", payload={"file": file.pk}, coalesce_key=f"{file.channel_id}/{file.subdir}/{file.kind}")
+    """Ask for the .bz2 of this stored file; old clients want it, and it costs 20 s of a core at 300 MB."""
+    enqueue(kind=BZ2_KIND, lane="heavy", payload={"file": file.pk}, coalesce_key=str(file.pk))
 
 
 def make_bz2(file: IndexFile) -> IndexFile:

@@ -104,8 +104,8 @@ def rename_channel(*, actor: Actor, channel: Channel, name: str) -> Channel:
         if own is None:
             _take_name(name, channel.organization)
         old = channel.name
-        ChannelName.objects.filter(name=old).update(state=NameState.ALIAS)
-        ChannelName.objects.filter(name=name).update(state=NameState.CURRENT, channel=channel)
+        ChannelName.objects.filter(name=old).update(state=NameState.ALIAS, changed_at=timezone.now())
+        ChannelName.objects.filter(name=name).update(state=NameState.CURRENT, channel=channel, changed_at=timezone.now())
         channel.name = name
         channel.save(update_fields=["name"])
         selectors.bump(channel)
@@ -139,8 +139,12 @@ def end_channels(*, actor: Actor) -> int:
     """Take out the channels whose grace period is over; their names stay retired. How many went."""
     due = timezone.now() - timedelta(days=settings.CONDAHUB_CHANNEL_GRACE_DAYS)
     ended = 0
-    for channel in Channel.objects.select_related("organization").filter(deleted_at__lt=due):
+    for pk in list(Channel.objects.filter(deleted_at__lt=due).order_by("pk").values_list("pk", flat=True)):
         with transaction.atomic():
+            # Looked at again with its row taken: it may have been restored just now.
+            channel = Channel.objects.select_for_update().filter(pk=pk, deleted_at__lt=due).first()
+            if channel is None:
+                continue
             ChannelName.objects.filter(channel=channel).update(state=NameState.RETIRED, channel=None)
             drop_channel(actor=actor, channel_id=channel.pk)
             _audit(actor, "channel.end", channel, {})

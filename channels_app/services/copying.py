@@ -35,12 +35,14 @@ def copy(
         raise Conflict(f"'{target.name}' is a {target.kind} channel: packages come to it by its mirror.", code="not_hosted")
     if source.pk == target.pk:
         raise Conflict("Source and target are the same channel.", code="same_channel")
-    _require_redistribution(actor, source, target)
+    files = list(dict.fromkeys(files))
     with transaction.atomic():
         # Both rows in one order, so that two promotions in opposite directions do not wait for each other.
         first, second = sorted((source, target), key=lambda one: one.pk)
         locked = {first.pk: selectors.lock(first), second.pk: selectors.lock(second)}
         source, target = locked[source.pk], locked[target.pk]
+        # With both rows taken, so that neither is opened to others meanwhile.
+        _require_redistribution(actor, source, target)
         originals = [_original(source, subdir, filename) for subdir, filename in files]
         copies = [made for original in originals if (made := _copy(actor, source, target, original)) is not None]
         if copies:
@@ -82,14 +84,19 @@ def _original(source: Channel, subdir: str, filename: str) -> PackageFile:
 def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile) -> PackageFile | None:
     """The new row; None when the target shows the same bytes already."""
     rows = PackageFile.objects.filter(channel=target, subdir=original.subdir, filename=original.filename)
-    other = rows.filter(state__in=OCCUPYING_STATES).first()
-    if other is not None and other.sha256 == original.sha256:
-        return None
-    if other is not None:
-        raise Conflict(f"'{original.filename}' is in '{target.name}' with other bytes.", code="duplicate", hint="Nothing was copied.")
     same = rows.filter(sha256=original.sha256).first()
-    if same is not None and same.state == FileState.PURGED:
-        raise Conflict(f"'{original.filename}' was purged from '{target.name}': {same.reason}", code="purged")
+    if same is not None and same.state == FileState.LIVE:
+        return None
+    if same is not None and same.state != FileState.DELETED:
+        hint = "Nothing was copied. It comes back there by restoring or releasing it."
+        raise Conflict(f"'{original.filename}' is {same.state} in '{target.name}'.", code=str(same.state), hint=hint)
+    others = rows.exclude(sha256=original.sha256)
+    if others.filter(state__in=OCCUPYING_STATES).exists():
+        raise Conflict(f"'{original.filename}' is in '{target.name}' with other bytes.", code="duplicate", hint="Nothing was copied.")
+    if others.exists():
+        if same is None and not target.allow_overwrite:
+            raise Conflict(f"'{original.filename}' was in '{target.name}' with other bytes.", code="duplicate", hint="Nothing was copied.")
+        selectors.bump(target)
     if same is None:
         same = _new_row(actor, target, original)
         quotas.add(target, original.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,19 @@ from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.index.render import FIXED_KEYS
 from channels_app.models import Channel, FileState, PackageFile
+from channels_app.models.files import OCCUPYING_STATES
+from channels_app.services import packages
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import NotFound, Unprocessable
+from condahub.packages.errors import shown
+from condahub.packages.metadata import CONTROL_CHARACTERS, MAX_REQUIREMENT_CHARS, REQUIREMENT, IndexJson
 from condahub.packages.record import canonical_json
 
 CONDA, TAR = ".conda", ".tar.bz2"
+CHUNK_NAMES = 500
+# What a patch can't change, so that the rest of it can be checked as a record is.
+_SOME_IDENTITY = {"name": "some", "version": "0", "build": "0", "build_number": 0}
 
 
 @dataclass
@@ -71,10 +78,20 @@ def _check_patch(filename: str, patch: Any, extension: str) -> None:
             code="patch_fixed_key",
             hint="A hotfix can change what a package needs and says, never which bytes it is or where they lie.",
         )
-    for key in ("depends", "constrains"):
-        value = patch.get(key)
-        if value is not None and (not isinstance(value, list) or not all(isinstance(one, str) for one in value)):
-            raise _unreadable(f"'{key}' of '{filename}' must be a list of texts.")
+    _check_values(filename, patch)
+
+
+def _check_values(filename: str, patch: dict[str, Any]) -> None:
+    """What can't be written into every form of the index, or read by its clients, would take the whole subdir with it."""
+    given = {key: value for key, value in patch.items() if value is not None}
+    try:
+        canonical_json(given)
+        checked = msgspec.convert({**_SOME_IDENTITY, **given}, IndexJson)
+    except (TypeError, ValueError) as error:
+        raise _unreadable(f"The patch of '{filename}' holds what no record can: {shown(str(error))}.") from None
+    for text in (*checked.depends, *checked.constrains):
+        if len(text) > MAX_REQUIREMENT_CHARS or CONTROL_CHARACTERS.search(text) or REQUIREMENT.fullmatch(text) is None:
+            raise _unreadable(f"'{shown(text)}' in the patch of '{filename}' is not a requirement.")
 
 
 def _unreadable(detail: str) -> Unprocessable:
@@ -89,20 +106,16 @@ def apply(*, actor: Actor, channel: Channel, subdir: str, instructions: Any) -> 
     A filename that nothing answers to is an error when its `.conda` or `.tar.bz2` twin does not either. Raises Forbidden,
     NotFound, Unprocessable.
     """
-    plan = read_instructions(instructions)
     require(actor, Permission.PACKAGE_PATCH, channel)
+    plan = read_instructions(instructions)
     with transaction.atomic():
         channel = selectors.lock(channel)
-        files = {
-            file.filename: file
-            for file in PackageFile.objects.filter(channel=channel, subdir=subdir, filename__in=sorted(plan.filenames)).exclude(
-                state__in=(FileState.DELETED, FileState.PURGED)
-            )
-        }
+        files = _files(channel, subdir, sorted(plan.filenames))
         _require_known(plan.filenames, files)
         changed = [file for file in files.values() if _change(plan, file)]
         if changed:
             PackageFile.objects.bulk_update(changed, ["patch", "revoked", "state", "reason"], batch_size=200)
+            packages.refresh(channel, {file.name for file in changed if file.state == FileState.YANKED})
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in changed], cause=f"hotfix of {len(changed)} files by {actor.label}")
             audit(
                 actor=actor,
@@ -111,9 +124,18 @@ def apply(*, actor: Actor, channel: Channel, subdir: str, instructions: Any) -> 
                 organization_id=channel.organization_id,
                 details={"files": sorted(file.filename for file in changed)[:200], "count": len(changed)},
             )
-    if changed:
-        publish_dirty(channel.pk)
+    publish_dirty(channel.pk)
     return changed
+
+
+def _files(channel: Channel, subdir: str, filenames: Sequence[str]) -> dict[str, PackageFile]:
+    found: dict[str, PackageFile] = {}
+    for start in range(0, len(filenames), CHUNK_NAMES):
+        rows = PackageFile.objects.filter(
+            channel=channel, subdir=subdir, filename__in=filenames[start : start + CHUNK_NAMES], state__in=OCCUPYING_STATES
+        )
+        found.update((file.filename, file) for file in rows)
+    return found
 
 
 def _require_known(filenames: Iterable[str], files: dict[str, PackageFile]) -> None:

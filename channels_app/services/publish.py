@@ -15,9 +15,10 @@ from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Blob, Channel, ChannelKind, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.services import packages, quotas
+from channels_app.services.collect import claim_blobs
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
-from condahub.errors import Conflict, Invalid, TooLarge, Unprocessable
+from condahub.errors import Conflict, HubError, Invalid, TooLarge, Unprocessable
 from condahub.packages.names import PackageFilename, check_subdir, split_filename
 from condahub.packages.pool import inspect
 from condahub.packages.reader import PackageInfo, check_identity
@@ -77,11 +78,15 @@ def permit_upload(
     filename or package_name narrow the right that is needed to one package name. Raises NotAuthenticated, Forbidden,
     Unprocessable for a name that can't be, Conflict, TooLarge, QuotaExceeded.
     """
-    channel = selectors.channel_for(actor, channel_name, Permission.CHANNEL_READ)
     if filename:
-        package_name = split_filename(filename).name
+        try:
+            package_name = split_filename(filename).name
+        except HubError:
+            selectors.channel_for(actor, channel_name, Permission.PACKAGE_UPLOAD)
+            raise
+    # Not by the right to read: a token that may only upload is enough.
+    channel = selectors.channel_for(actor, channel_name, Permission.PACKAGE_UPLOAD, package_name=package_name)
     target = channel.target(package_name)
-    require(actor, Permission.PACKAGE_UPLOAD, target)
     if force:
         require(actor, Permission.PACKAGE_OVERWRITE, target)
         if not channel.allow_overwrite:
@@ -120,13 +125,15 @@ def publish(*, actor: Actor, permit: UploadPermit, uploads: Sequence[Upload]) ->
         blobs().keep(one.upload.temporary)
     with transaction.atomic():
         channel = selectors.lock(permit.channel)
-        results = [_record(actor, channel, permit.force, one) for one in checked]
+        kept = claim_blobs([one.upload.temporary for one in checked])
+        results = [_record(actor, channel, permit.force, one, kept[one.upload.temporary.sha256]) for one in checked]
         created = [file for file, is_new in results if is_new]
         if created:
             quotas.require_within(channel)
             packages.refresh(channel, {file.name for file in created}, newest=created[-1])
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in created], cause=_cause(actor, created))
-    revision = publish_dirty(channel.pk) if created else channel.head
+    # Also for what is no news: who recorded it a moment ago may not have published it yet.
+    revision = publish_dirty(channel.pk)
     return [Published(file, is_new, revision) for file, is_new in results]
 
 
@@ -167,7 +174,7 @@ def _cause(actor: Actor, files: Sequence[PackageFile]) -> str:
     return f"{what} published by {actor.label}"
 
 
-def _record(actor: Actor, channel: Channel, force: bool, one: _Checked) -> tuple[PackageFile, bool]:
+def _record(actor: Actor, channel: Channel, force: bool, one: _Checked, blob: Blob) -> tuple[PackageFile, bool]:
     """The row of this file, and whether it is news; the channel's row is taken."""
     temporary = one.upload.temporary
     rows = PackageFile.objects.filter(channel=channel, subdir=one.subdir, filename=one.upload.filename)
@@ -179,7 +186,8 @@ def _record(actor: Actor, channel: Channel, force: bool, one: _Checked) -> tuple
     other = rows.filter(state__in=OCCUPYING_STATES).first()
     if other is not None:
         _supersede(actor, channel, other, force)
-    blob, _ = Blob.objects.get_or_create(sha256=temporary.sha256, defaults={"md5": temporary.md5, "size": temporary.size})
+    elif (earlier := rows.exclude(sha256=temporary.sha256).first()) is not None:
+        _follow(channel, earlier, is_new=same is None)
     if same is not None:
         same.state, same.reason, same.blob = FileState.LIVE, "", blob
         same.save(update_fields=["state", "reason", "blob", "changed_at"])
@@ -197,7 +205,20 @@ def _record(actor: Actor, channel: Channel, force: bool, one: _Checked) -> tuple
     return file, True
 
 
+def _follow(channel: Channel, earlier: PackageFile, *, is_new: bool) -> None:
+    """Other bytes under the name of a file that is gone. Raises Conflict where clients were told that an address never changes."""
+    if is_new and not channel.allow_overwrite:
+        raise Conflict(
+            f"'{earlier.filename}' was in '{channel.name}' with other bytes (sha256 {earlier.sha256[:12]}…) and is {earlier.state} now.",
+            code="duplicate",
+            hint="Publish it under a new build number, or let an owner allow overwriting in the channel's settings.",
+        )
+    selectors.bump(channel)
+
+
 def _supersede(actor: Actor, channel: Channel, other: PackageFile, force: bool) -> None:
+    if other.state == FileState.HELD:
+        raise Conflict(f"'{other.filename}' is held: {other.reason}", code="held", hint="It must be released or purged first.")
     if not force:
         raise Conflict(
             f"'{other.filename}' is already in '{channel.name}' with other bytes (sha256 {other.sha256[:12]}…).",

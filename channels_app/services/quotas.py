@@ -8,6 +8,7 @@ from django.db.models import F, Sum
 
 from channels_app.models import Channel
 from condahub.accounts import quota
+from condahub.accounts.models import Organization
 from condahub.errors import QuotaExceeded
 
 
@@ -43,4 +44,7 @@ def require_within(channel: Channel) -> None:
     """After counting, at the end of the transaction: what is over is rolled back. Raises QuotaExceeded."""
     if channel.quota_bytes is not None and channel.used_bytes > channel.quota_bytes:
         raise QuotaExceeded(f"'{channel.name}' may hold {channel.quota_bytes:,} bytes, and this would make {channel.used_bytes:,}.")
-    quota.room_for(channel.organization, 0)
+    if channel.organization.quota_bytes is not None:
+        # The organization's channels are counted together: whoever adds to another one waits here.
+        organization = Organization.objects.select_for_update(no_key=True).get(pk=channel.organization_id)
+        quota.room_for(organization, 0)

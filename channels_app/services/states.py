@@ -28,7 +28,8 @@ class Verb:
     needs_reason: bool = False
 
 
-DELETE = Verb("package.delete", Permission.PACKAGE_DELETE, OCCUPYING_STATES, FileState.DELETED)
+# A held file is released or purged, never deleted: who may restore would bring back what was held.
+DELETE = Verb("package.delete", Permission.PACKAGE_DELETE, (FileState.LIVE, FileState.YANKED), FileState.DELETED)
 YANK = Verb("package.yank", Permission.PACKAGE_YANK, (FileState.LIVE,), FileState.YANKED)
 RESTORE = Verb("package.restore", Permission.PACKAGE_YANK, (FileState.YANKED, FileState.DELETED), FileState.LIVE)
 QUARANTINE = Verb("package.quarantine", Permission.PACKAGE_HOLD, (FileState.LIVE, FileState.YANKED), FileState.HELD, needs_reason=True)
@@ -42,16 +43,20 @@ def change_state(*, actor: Actor, channel: Channel, verb: Verb, files: Sequence[
 
     Raises Forbidden, NotFound for a file that is not there, Conflict where the state does not allow it,
     Unprocessable where a reason is missing. A file that is already there is left alone, so that a retry succeeds.
+    Purging a name takes all bytes that were ever published under it.
     """
-    reason = reason.strip()[:500]
+    reason = reason.replace("\x00", "").strip()[:500]
     if verb.needs_reason and not reason:
         raise Unprocessable("Say why: this needs a reason.", code="reason_missing", hint="Send a 'reason'; it is kept in the audit trail.")
+    files = list(dict.fromkeys(files))
     for _, filename in files:
         require(actor, verb.permission, channel.target(_package_name(filename)))
     with transaction.atomic():
         channel = selectors.lock(channel)
         found = [_one(channel, verb, subdir, filename) for subdir, filename in files]
         changed = [file for file in found if file.state != verb.after]
+        if verb is PURGE:
+            changed += [other for file in found for other in _others_of(file)]
         for file in changed:
             _move(actor, channel, verb, file, reason)
         if changed:
@@ -60,8 +65,7 @@ def change_state(*, actor: Actor, channel: Channel, verb: Verb, files: Sequence[
             packages.refresh(channel, {file.name for file in changed})
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in changed], cause=_cause(verb, changed, actor))
             selectors.bump(channel)
-    if changed:
-        publish_dirty(channel.pk)
+    publish_dirty(channel.pk)
     return found
 
 
@@ -86,6 +90,12 @@ def _one(channel: Channel, verb: Verb, subdir: str, filename: str) -> PackageFil
     if candidate is None:
         raise NotFound(f"There is no '{subdir}/{filename}' to {verb.action.partition('.')[2]} in '{channel.name}'.", code="no_such_file")
     return candidate
+
+
+def _others_of(file: PackageFile) -> list[PackageFile]:
+    """What was overwritten under the same name and is still to be had in past revisions."""
+    same_name = PackageFile.objects.filter(channel_id=file.channel_id, subdir=file.subdir, filename=file.filename)
+    return list(same_name.filter(state__in=STORED_STATES).exclude(pk=file.pk))
 
 
 def _move(actor: Actor, channel: Channel, verb: Verb, file: PackageFile, reason: str) -> None:
