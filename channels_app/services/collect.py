@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from channels_app.models import Blob, IndexFile, PackageFile
+from condahub.errors import Unavailable
 from condahub.ops.gc import Collected, Sweep
 from condahub.storage.blobs import BlobEntry, BlobStore, TemporaryBlob, blobs, sweep_temporary
 
 BATCH = 500
+TAKE_TRIES = 10
 
 
 def claim_blobs(temporaries: Iterable[TemporaryBlob]) -> dict[str, Blob]:
@@ -32,12 +34,22 @@ def claim_blobs(temporaries: Iterable[TemporaryBlob]) -> dict[str, Blob]:
     for temporary in sorted(temporaries, key=lambda one: one.sha256):
         if temporary.sha256 in claimed:
             continue
-        defaults = {"md5": temporary.md5, "size": temporary.size}
-        claimed[temporary.sha256], _ = Blob.objects.select_for_update().get_or_create(sha256=temporary.sha256, defaults=defaults)
+        claimed[temporary.sha256] = _take_row(temporary.sha256, md5=temporary.md5, size=temporary.size)
         if not temporary.kept:
             # The store had these bytes already when they were kept: look once more, now that nobody can take them away.
             store.keep(temporary)
     return claimed
+
+
+def _take_row(sha256: str, *, md5: str, size: int) -> Blob:
+    """The row, made if need be, locked until the end of the transaction."""
+    for _ in range(TAKE_TRIES):
+        try:
+            return Blob.objects.select_for_update().get_or_create(sha256=sha256, defaults={"md5": md5, "size": size})[0]
+        except IntegrityError:
+            # It came and went between two looks.
+            continue
+    raise Unavailable("Others are changing the same package at the moment; try again.", retry_after_seconds=1)
 
 
 def collect_blobs(sweep: Sweep) -> Iterator[Collected]:
@@ -71,7 +83,7 @@ def _drop_blob(store: BlobStore, sha256: str, sweep: Sweep) -> bool:
     """
     with transaction.atomic():
         # Where there is no row, one is made: it is what a publish of the same bytes waits for.
-        blob, _ = Blob.objects.select_for_update().get_or_create(sha256=sha256, defaults={"md5": "", "size": 0})
+        blob = _take_row(sha256, md5="", size=0)
         if PackageFile.objects.filter(blob=blob).exists():
             return False
         blob.delete()

@@ -419,6 +419,7 @@ def test_publishers_and_collectors_of_the_same_bytes_at_once_never_leave_a_file_
             while not stop.is_set():
                 # Of a grace period that has always passed: only the rows keep it from taking the bytes.
                 collect._drop_blob(blobs(), sha256, sweep)
+                time.sleep(0.002)
         finally:
             connection.close()
 
