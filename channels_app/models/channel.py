@@ -19,8 +19,8 @@ class ChannelKind(models.TextChoices):
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def existing(self) -> ChannelQuerySet:
-        """Without those that wait out their grace period after a delete."""
-        return self.filter(deleted_at__isnull=True)
+        """Without those that wait out a grace period after a delete, of their own or of their organization's."""
+        return self.filter(deleted_at__isnull=True, organization__deleted_at__isnull=True)
 
     def visible_to(self, actor: Actor) -> ChannelQuerySet:
         """The channels whose index the actor may read; nothing else is ever counted or listed."""

@@ -15,6 +15,8 @@ CONDAHUB_SERVE_MODE = env.str("CONDAHUB_SERVE_MODE", default="")
 CONDAHUB_ACCEL_PREFIX = env.str("CONDAHUB_ACCEL_PREFIX", default="/_store/")
 
 _bucket = env.str("CONDAHUB_S3_BUCKET", default="")
+# Where clients reach the bucket, when that is not where the hub does; signed addresses are made for it.
+CONDAHUB_S3_PUBLIC_ENDPOINT_URL = env.str("CONDAHUB_S3_PUBLIC_ENDPOINT_URL", default=None)
 _blobs: dict[str, Any]
 if _bucket:
     _blobs = {
