@@ -61,6 +61,12 @@ class World:
         """A client of the API: somebody's token, or nobody."""
         return Api(self.secret(who, *scopes) if who else "")
 
+    def session(self, who: str) -> Api:
+        """A client of the API with somebody's session, as a browser has one."""
+        api = Api()
+        api.client.force_login(self.people[who], backend="django.contrib.auth.backends.ModelBackend")
+        return api
+
 
 class Api:
     """Speaks JSON to the REST API with one token."""

@@ -88,9 +88,7 @@ def test_uploads_are_refused_with_a_reason(world: World, tmp_path: Path) -> None
 
 
 def test_a_browsers_session_opens_no_upload(world: World, tmp_path: Path) -> None:
-    api = Api()
-    api.client.force_login(world.people["owner"], backend="django.contrib.auth.backends.ModelBackend")
-    assert upload(api, "inner", make_package(tmp_path, name="fresh")).status_code == 401
+    assert upload(world.session("owner"), "inner", make_package(tmp_path, name="fresh")).status_code == 401
 
 
 def test_a_batch_is_published_whole_or_not_at_all(world: World, tmp_path: Path) -> None:

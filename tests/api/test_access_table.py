@@ -1,0 +1,251 @@
+"""Who may come through each door of the REST API: one table, and every URL has its row."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.urls import URLPattern, URLResolver
+
+from condahub.accounts import services
+from condahub.accounts.policy import Actor
+from condahub.jobs.models import Job
+from condahub.packages.maker import make_package
+from condahub.urls import REST_URLS
+from tests.api.conftest import ROOT, Api, World
+
+pytestmark = pytest.mark.django_db
+
+# A letter: the request succeeds (2xx). A dash: refused, with 401 for anonymous and 403 for all others.
+#   a anonymous   u somebody outside   r reader   c contributor   m maintainer   o owner of the organization   s staff
+#   R U F         tokens of the owner with the scopes `read`, `upload` and `full`
+# {channel} is private, {public} is public; both belong to the organization {organization}.
+TABLE = """
+GET    hub                                                    a u r c m o s R U F
+GET    schema                                                 a u r c m o s R U F
+GET    permissions                                            a u r c m o s R U F
+GET    me                                                     - u r c m o s R U F
+GET    users                                                  - u r c m o s R U F
+POST   users                                                  - - - - - - s - - -
+GET    users/{username}                                       - - - - - - s - - -
+PATCH  users/{username}                                       - - - - - - s - - -
+DELETE users/{username}                                       - - - - - - s - - -
+GET    organizations                                          - u r c m o s R U F
+POST   organizations                                          - - - - - - s - - -
+GET    organizations/{organization}                           - - r c m o s R - F
+PATCH  organizations/{organization}                           - - - - - o s - - F
+DELETE organizations/{organization}                           - - - - - o s - - F
+POST   organizations/{deleted}/restore                        - - - - - - s - - -
+PUT    organizations/{organization}/quota                     - - - - - - s - - -
+GET    organizations/{organization}/members                   - - - - m o s - - F
+PUT    organizations/{organization}/members/{username}        - - - - - o s - - F
+DELETE organizations/{organization}/members/{member}          - - - - - o s - - F
+GET    organizations/{organization}/teams                     - - - - m o s - - F
+POST   organizations/{organization}/teams                     - - - - - o s - - F
+GET    organizations/{organization}/teams/{team}              - - - - m o s - - F
+PATCH  organizations/{organization}/teams/{team}              - - - - - o s - - F
+DELETE organizations/{organization}/teams/{team}              - - - - - o s - - F
+PUT    organizations/{organization}/teams/{team}/members/{username}    - - - - - o s - - F
+DELETE organizations/{organization}/teams/{team}/members/{username}    - - - - - o s - - F
+GET    organizations/{organization}/grants                    - - - - m o s - - F
+POST   organizations/{organization}/grants                    - - - - - o s - - F
+DELETE organizations/{organization}/grants/{grant}            - - - - - o s - - F
+GET    organizations/{organization}/robots                    - - - - - o s - - F
+POST   organizations/{organization}/robots                    - - - - - o s - - F
+DELETE organizations/{organization}/robots/{robot}            - - - - - o s - - F
+GET    organizations/{organization}/robots/{robot}/tokens     - - - - - o s - - F
+POST   organizations/{organization}/robots/{robot}/tokens     - - - - - o s - - F
+GET    organizations/{organization}/audit                     - - - - - o s - - F
+GET    audit                                                  - - - - - - s - - -
+GET    audit/verify                                           - - - - - - s - - -
+GET    tokens                                                 - u r c m o s R U F
+POST   tokens                                                 - u r c m o s - - F
+GET    tokens/{token}                                         - - - - - o s - - F
+DELETE tokens/{token}                                         - - - - - o s - - F
+POST   tokens/{token}/rotate                                  - - - - - o - - - F
+GET    jobs                                                   - u r c m o s R U F
+GET    jobs/{job}                                             - - r c m o s R - F
+POST   jobs/{job}/cancel                                      - - - - m o s - - F
+GET    jobs/{job}/log                                         - - r c m o s R - F
+GET    search                                                 a u r c m o s R U F
+GET    channels                                               a u r c m o s R U F
+POST   channels                                               - - - - m o s - - F
+GET    channels/{channel}                                     - - r c m o s R - F
+GET    channels/{public}                                      a u r c m o s R U F
+PATCH  channels/{channel}                                     - - - - m o s - - F
+PATCH  channels/{public}                                      - - - - m o s - - F
+DELETE channels/{channel}                                     - - - - - o s - - F
+POST   channels/{channel}/rename                              - - - - - o s - - F
+POST   channels/{closed}/restore                              - - - - - o s - - F
+GET    channels/{channel}/downloads                           - - r c m o s R - F
+GET    channels/{public}/downloads                            a u r c m o s R U F
+GET    channels/{channel}/packages                            - - r c m o s R - F
+GET    channels/{public}/packages                             a u r c m o s R U F
+GET    channels/{channel}/packages/{package}                  - - r c m o s R - F
+GET    channels/{channel}/files                               - - r c m o s R - F
+GET    channels/{public}/files                                a u r c m o s R U F
+GET    channels/{channel}/files/{subdir}/{filename}           - - r c m o s R - F
+DELETE channels/{channel}/files/{subdir}/{filename}           - - - - m o s - - F
+POST   channels/{channel}/files/{verb}                        - - - - m o s - - F
+POST   channels/{channel}/upload/{new}                        - - - c m o s - U F
+POST   channels/{public}/upload/{new}                         - - - c m o s - U F
+POST   channels/{channel}/uploads                             - - - c m o s - U F
+POST   channels/{public}/copy                                 - - - - - o s - - F
+POST   channels/{channel}/hotfix/{subdir}                     - - - - m o s - - F
+GET    channels/{channel}/revisions                           - - r c m o s R - F
+GET    channels/{public}/revisions                            a u r c m o s R U F
+GET    channels/{channel}/revisions/{number}                  - - r c m o s R - F
+GET    channels/{channel}/revisions/{number}/diff             - - r c m o s R - F
+"""
+COLUMNS = {
+    "a": (),
+    "u": ("outsider",),
+    "r": ("reader",),
+    "c": ("contributor",),
+    "m": ("maintainer",),
+    "o": ("owner",),
+    "s": ("staff",),
+    "R": ("owner", "read"),
+    "U": ("owner", "upload"),
+    "F": ("owner", "full"),
+}
+FILE = {"subdir": "noarch", "filename": "inside-1.0-0.conda"}
+TOKEN = {"name": "newer", "scopes": ["read"]}
+BODIES: dict[str, Any] = {
+    "POST users": {"username": "newer"},
+    "PATCH users/{username}": {"display_name": "New"},
+    "POST organizations": {"name": "newer"},
+    "PATCH organizations/{organization}": {"title": "New"},
+    "PUT organizations/{organization}/quota": {"quota_bytes": 10**9},
+    "PUT organizations/{organization}/members/{username}": {"role": "reader"},
+    "POST organizations/{organization}/teams": {"slug": "newer"},
+    "PATCH organizations/{organization}/teams/{team}": {"title": "New"},
+    "POST organizations/{organization}/grants": {"user": "somebody", "role": "reader", "channel": "inner"},
+    "POST organizations/{organization}/robots": {"name": "newer"},
+    "POST organizations/{organization}/robots/{robot}/tokens": TOKEN,
+    "POST tokens": TOKEN,
+    "POST tokens/{token}/rotate": {},
+    "POST channels": {"organization": "acme", "name": "newer"},
+    "PATCH channels/{channel}": {"description": "New."},
+    "PATCH channels/{public}": {"description": "New."},
+    "POST channels/{channel}/rename": {"name": "newer"},
+    "POST channels/{channel}/files/{verb}": {"files": [FILE]},
+    "POST channels/{public}/copy": {"source": "inner", "files": [FILE]},
+    "POST channels/{channel}/hotfix/{subdir}": {"revoke": ["inside-1.0-0.conda"]},
+}
+QUERIES = {"GET search": "?q=in"}
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    operation: str
+    allowed: frozenset[str]
+
+    @property
+    def method(self) -> str:
+        return self.operation.split()[0]
+
+    @property
+    def path(self) -> str:
+        return self.operation.split()[1]
+
+
+def rows() -> Iterator[Row]:
+    for line in TABLE.strip().splitlines():
+        method, path, *cells = line.split()
+        assert len(cells) == len(COLUMNS), line
+        assert all(cell in ("-", column) for cell, column in zip(cells, COLUMNS, strict=True)), line
+        yield Row(f"{method} {path}", frozenset(cells) - {"-"})
+
+
+def operations(patterns: list[URLPattern | URLResolver] | None = None) -> Iterator[str]:
+    """Every `METHOD path` of the API's URLs, the names in the path left out."""
+    for pattern in REST_URLS if patterns is None else patterns:
+        if isinstance(pattern, URLResolver):
+            yield from operations(pattern.url_patterns)
+            continue
+        view = getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
+        path = re.sub(r"<[^>]+>", "{}", str(pattern.pattern))
+        for method in ("get", "post", "put", "patch", "delete"):
+            if view is not None and hasattr(view, method):
+                yield f"{method.upper()} {path}"
+
+
+def test_every_url_has_its_row() -> None:
+    in_table = {re.sub(r"{\w+}", "{}", row.operation) for row in rows()}
+    in_urls = set(operations())
+    assert len(in_urls) > 60
+    assert in_urls - in_table == set(), "these have no row"
+    assert in_table - in_urls == set(), "these rows have no URL"
+
+
+@pytest.fixture
+def values(world: World) -> dict[str, Any]:
+    """What stands for the names in the table's paths."""
+    owner, staff = Actor.of(world.people["owner"]), Actor.of(world.people["staff"])
+    services.create_user(actor=staff, username="somebody")
+    team = services.create_team(actor=owner, organization=world.acme, slug="core")
+    services.create_robot(actor=owner, organization=world.acme, name="bot")
+    gone = services.create_organization(actor=staff, name="gone")
+    services.delete_organization(actor=staff, organization=gone)
+    world.api("owner").do("POST", "channels", {"organization": "acme", "name": "shut"}, 201)
+    world.api("owner")("DELETE", "channels/shut")
+    return {
+        "channel": "inner",
+        "closed": "shut",
+        "deleted": "gone",
+        "filename": "inside-1.0-0.conda",
+        "grant": services.grant(actor=owner, on=world.acme, role="reader", team=team).pk,
+        "job": Job.objects.create(kind="channels.render", lane="quick", organization=world.acme).pk,
+        "member": "contributor",
+        "new": "fresh-1.0-0.conda",
+        "number": 2,
+        "organization": "acme",
+        "package": "inside",
+        "public": "outer",
+        "robot": "bot",
+        "subdir": "noarch",
+        "team": "core",
+        "token": services.create_token(actor=owner, name="one", scopes=["read"]).token.pk,
+        "username": "somebody",
+        "verb": "yank",
+    }
+
+
+@pytest.fixture
+def package(world: World) -> bytes:
+    return make_package(world.folder / "new", name="fresh").read_bytes()
+
+
+def test_the_table_is_what_happens(world: World, values: dict[str, Any], package: bytes) -> None:
+    clients = {column: world.api(*who) for column, who in COLUMNS.items()}
+    wrong = []
+    for row in rows():
+        for column, client in clients.items():
+            status = answer(client, row, values, package)
+            expected = "success" if column in row.allowed else "401" if column == "a" else "403"
+            if not (200 <= status < 300 if column in row.allowed else str(status) == expected):
+                wrong.append(f"{row.operation}: {column} got {status}, expected {expected}")
+    assert not wrong, "\n".join(wrong)
+
+
+def answer(client: Api, row: Row, values: dict[str, Any], package: bytes) -> int:
+    """The status; what the request changed is undone, so that each has the same world before it."""
+    path = row.path.format(**values)
+    url = ROOT + path + QUERIES.get(row.operation, "")
+    with transaction.atomic():
+        if row.path.endswith("/uploads"):
+            response = client.client.post(url, {"files": [SimpleUploadedFile("fresh-1.0-0.conda", package)]})
+        elif "/upload/" in row.path:
+            response = client.client.generic(row.method, url, data=package, content_type="application/octet-stream")
+        else:
+            body = json.dumps(BODIES[row.operation]) if row.operation in BODIES else ""
+            response = client.client.generic(row.method, url, data=body, content_type="application/json")
+        transaction.set_rollback(True)
+    return response.status_code
