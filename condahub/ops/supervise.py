@@ -171,6 +171,8 @@ def _environment() -> dict[str, str]:
     environment.setdefault("CONDAHUB_GRACEFUL_SECONDS", str(int(GRACE_SECONDS) - 2))
     environment.setdefault("DJANGO_SETTINGS_MODULE", "condahub.settings")
     environment.setdefault("PYTHONUNBUFFERED", "1")
+    # Celery's reason to warn root is pickled messages; the hub's are JSON and say no more than "look".
+    environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     return environment
 
 
