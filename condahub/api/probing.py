@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.cache import cache
@@ -20,7 +21,7 @@ class ProbeThrottle(BaseThrottle):
     """For views that take a new name: 429 after MAX_PROBES unavailable ones in a window (in each process)."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        return request.method != "POST" or int(cache.get(_key(request), 0)) < MAX_PROBES
+        return request.method != "POST" or not is_spent(_key(request))
 
     def wait(self) -> float:
         return PROBE_WINDOW_SECONDS
@@ -28,7 +29,20 @@ class ProbeThrottle(BaseThrottle):
 
 def note(request: Request) -> None:
     """Count one name that was not available."""
-    key = _key(request)
+    count(_key(request))
+
+
+def key_of(user_id: int | None, meta: Mapping[str, Any]) -> str:
+    """Under which somebody's tries are counted; for doors that are no REST views."""
+    return f"api.probes:{user_id or address_of(meta)}"
+
+
+def is_spent(key: str) -> bool:
+    return int(cache.get(key, 0)) >= MAX_PROBES
+
+
+def count(key: str) -> None:
+    """One more name that was not available."""
     if not cache.add(key, 1, PROBE_WINDOW_SECONDS):
         try:
             cache.incr(key)
@@ -37,5 +51,4 @@ def note(request: Request) -> None:
 
 
 def _key(request: Request) -> str:
-    actor = actor_of(request)
-    return f"api.probes:{actor.user_id or address_of(request.META)}"
+    return key_of(actor_of(request).user_id, request.META)

@@ -19,7 +19,8 @@ from channels_app.models import Channel, Package
 from channels_app.services import channels as services
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, Visibility, can
-from condahub.errors import Forbidden, Unprocessable
+from condahub.api import probing
+from condahub.errors import Conflict, Forbidden, Throttled, Unprocessable
 
 # Quetz's names for settings, and the hub's. `private` and `metadata` are looked at by themselves.
 PATCHABLE = frozenset({"private", "size_limit", "metadata", "ttl"})
@@ -44,6 +45,22 @@ def get_channel(request: HttpRequest, actor: Actor, channel: str) -> object:
 def create_channel(request: HttpRequest, actor: Actor) -> object:
     """In the token's organization, else `?organization=`, else the personal one; 409 `name_unavailable` for any name that can't be had."""
     require_signed_in(actor)
+    tries = probing.key_of(actor.user_id, request.META)
+    if probing.is_spent(tries):
+        raise Throttled(
+            "Too many names were tried that are not available.",
+            hint="Wait a few minutes.",
+            headers={"Retry-After": str(probing.PROBE_WINDOW_SECONDS)},
+        )
+    try:
+        return _created(request, actor)
+    except Conflict as error:
+        if error.code == probing.PROBED_CODE:
+            probing.count(tries)
+        raise
+
+
+def _created(request: HttpRequest, actor: Actor) -> Answer:
     body = json_object(request)
     name = text_of(body, "name")
     organization = _organization(actor, Query(request).text("organization"))

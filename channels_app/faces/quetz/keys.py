@@ -86,9 +86,8 @@ def _found(actor: Actor, key: str) -> ApiToken:
 
 
 def _limit(actor: Actor, role: Mapping[str, Any]) -> Limit:
-    hub_role = shapes.TO_HUB_ROLE.get(text_of(role, "role"))
-    if hub_role is None:
-        raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(shapes.TO_HUB_ROLE)}.")
+    package = text_of(role, "package", "")
+    hub_role = shapes.hub_role(text_of(role, "role"), on_package=bool(package))
     name = text_of(role, "channel", "")
     if not name:
         raise Unprocessable(
@@ -97,7 +96,7 @@ def _limit(actor: Actor, role: Mapping[str, Any]) -> Limit:
             hint="Name the channel, or send no roles for a key that follows your own power.",
         )
     channel = selectors.channel_for(actor, name, Permission.CHANNEL_READ)
-    return Limit(channel.organization_id, channel.pk, text_of(role, "package", ""), hub_role.value)
+    return Limit(channel.organization_id, channel.pk, package, hub_role.value)
 
 
 def _end_of(day: str) -> datetime | None:
@@ -126,7 +125,7 @@ def _shaped(token: ApiToken, limits: list[TokenLimit], names: Mapping[int, str],
             {
                 "channel": names.get(limit.channel_id or 0),
                 "package": limit.package_name or None,
-                "role": shapes.FROM_HUB_ROLE.get(limit.role),
+                "role": shapes.quetz_role(limit.role, on_package=bool(limit.package_name)) if limit.role else None,
             }
             for limit in limits
         ],

@@ -1,4 +1,4 @@
-"""Members of channels and packages: Quetz's owner, maintainer and member are grants of the hub's owner, maintainer and reader."""
+"""Members of channels and packages: Quetz's three roles are grants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from channels_app.models import Channel
 from condahub.accounts.models import Grant, GrantSource, User
 from condahub.accounts.policy import Actor, Permission
 from condahub.accounts.services import grant, revoke_grant
-from condahub.errors import Conflict, NotFound, Unprocessable
+from condahub.errors import Conflict, NotFound
 
 
 def list_members(request: HttpRequest, actor: Actor, channel: str) -> object:
@@ -55,14 +55,12 @@ def add_package_member(request: HttpRequest, actor: Actor, channel: str, package
 def _listed(channel: Channel, package_name: str = "") -> list[dict[str, Any]]:
     roles = members_of([channel], package_name=package_name)[channel.pk]
     users = User.objects.filter(pk__in=roles).order_by("username")
-    return [{"role": shapes.FROM_HUB_ROLE[roles[user.pk]], "user": shapes.user(user)} for user in users]
+    return [{"role": shapes.quetz_role(roles[user.pk], on_package=bool(package_name)), "user": shapes.user(user)} for user in users]
 
 
 def _give(request: HttpRequest, actor: Actor, channel: Channel, package_name: str = "") -> Answer:
     body = json_object(request)
-    role = shapes.TO_HUB_ROLE.get(text_of(body, "role"))
-    if role is None:
-        raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(shapes.TO_HUB_ROLE)}.")
+    role = shapes.hub_role(text_of(body, "role"), on_package=bool(package_name))
     user = _user(text_of(body, "username"))
     name = f"channel:{channel.name}" + (f"/{package_name}" if package_name else "")
     grant(actor=actor, on=channel.target(package_name), role=role.value, user=user, object_name=name)

@@ -13,15 +13,32 @@ from channels_app.models import Channel, Package
 from condahub.accounts.models import User
 from condahub.accounts.permissions import Role
 from condahub.accounts.policy import Visibility
+from condahub.errors import Unprocessable
 
 PAGE_ITEMS = 20
 # Quetz's `limit=-1`.
 ALL_ITEMS = -1
 
 OWNER, MAINTAINER, MEMBER = "owner", "maintainer", "member"
-TO_HUB_ROLE: Mapping[str, Role] = {OWNER: Role.OWNER, MAINTAINER: Role.MAINTAINER, MEMBER: Role.READER}
-# Quetz has no role for those who upload and change nothing else; it is told as the one that changes nothing.
-FROM_HUB_ROLE: Mapping[str, str] = {Role.OWNER: OWNER, Role.MAINTAINER: MAINTAINER, Role.CONTRIBUTOR: MEMBER, Role.READER: MEMBER}
+ROLES = (OWNER, MAINTAINER, MEMBER)
+# Quetz has no role on a channel for those who upload and change nothing else: they are told as those who change nothing.
+_ON_CHANNEL: Mapping[str, str] = {Role.OWNER: OWNER, Role.MAINTAINER: MAINTAINER, Role.CONTRIBUTOR: MEMBER, Role.READER: MEMBER}
+_ON_PACKAGE: Mapping[str, str] = {**_ON_CHANNEL, Role.CONTRIBUTOR: MAINTAINER}
+_HUB_ON_CHANNEL: Mapping[str, Role] = {OWNER: Role.OWNER, MAINTAINER: Role.MAINTAINER, MEMBER: Role.READER}
+_HUB_ON_PACKAGE: Mapping[str, Role] = {**_HUB_ON_CHANNEL, MAINTAINER: Role.CONTRIBUTOR}
+
+
+def hub_role(quetz_role: str, *, on_package: bool) -> Role:
+    """The hub's role for one of Quetz's on a channel or a package name. Raises Unprocessable."""
+    found = (_HUB_ON_PACKAGE if on_package else _HUB_ON_CHANNEL).get(quetz_role)
+    if found is None:
+        raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(ROLES)}.")
+    return found
+
+
+def quetz_role(hub_role: str, *, on_package: bool = False) -> str:
+    """The other way round."""
+    return (_ON_PACKAGE if on_package else _ON_CHANNEL)[hub_role]
 
 
 def in_iso(moment: datetime | None) -> str | None:

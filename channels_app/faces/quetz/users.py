@@ -64,8 +64,8 @@ def set_role(request: HttpRequest, actor: Actor, username: str) -> object:
         raise Unprocessable(
             "Every account of this hub is at least a member.", code="invalid_role", hint="DELETE the user to deactivate the account."
         )
-    if not isinstance(role, str) or role not in shapes.TO_HUB_ROLE:
-        raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(shapes.TO_HUB_ROLE)}.")
+    if not isinstance(role, str) or role not in shapes.ROLES:
+        raise Unprocessable("This is no role.", code="invalid_role", hint=f"One of {', '.join(shapes.ROLES)}.")
     if role != _server_role(user):
         promote_user(actor=actor, user=user, is_superuser=role == shapes.OWNER, is_staff=role != shapes.MEMBER)
     return None
@@ -91,7 +91,7 @@ def channels_of(request: HttpRequest, actor: Actor, username: str, *, paginated:
             roles = [role for role in (organizations.get(channel.organization_id), single.get(channel.pk)) if role]
             role = stronger(roles[0], roles[-1])
             base = shapes.channel_base(channel, mirror=described.get(channel.pk, (None, None)))
-            rows.append({**base, "role": shapes.FROM_HUB_ROLE[role]})
+            rows.append({**base, "role": shapes.quetz_role(role)})
         return rows
 
     return shapes.listing(Query(request), channels, shaped, paginated=paginated)
@@ -110,7 +110,11 @@ def packages_of(request: HttpRequest, actor: Actor, username: str, *, paginated:
         Package.objects.filter(channel__in=visible, name__in={name for _, name in roles}).select_related("channel").order_by("name", "pk")
     )
     rows = [
-        {**shapes.package(one), "channel_name": one.channel.name, "role": shapes.FROM_HUB_ROLE[roles[one.channel_id, one.name]]}
+        {
+            **shapes.package(one),
+            "channel_name": one.channel.name,
+            "role": shapes.quetz_role(roles[one.channel_id, one.name], on_package=True),
+        }
         for one in found
         if (one.channel_id, one.name) in roles
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
 
@@ -73,6 +74,11 @@ def house(db: None) -> House:
     for role in ROLES[:-1]:
         grant(actor=staff, on=organization, role=role, user=User.objects.get(username=role))
     return House(organization, staff)
+
+
+@pytest.fixture(autouse=True)
+def _no_tries_yet() -> None:
+    cache.clear()
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from channels_app.models import Channel
 from condahub.accounts.actors import Limit
 from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import Actor
-from condahub.accounts.services import create_robot, create_token
+from condahub.accounts.services import create_robot, create_token, grant
+from condahub.api import probing
 from tests.channels_app.faces.conftest import House
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,8 +123,6 @@ def test_a_new_channel_goes_to_the_tokens_organization_first(house: House) -> No
     assert house.call("POST", "/api/channels?organization=owner", token=limited, body={"name": "else"}).status_code == 403
     owner = Actor.of(User.objects.get(username="owner"))
     robot = create_robot(actor=owner, organization=house.organization, name="ci")
-    from condahub.accounts.services import grant
-
     grant(actor=owner, on=house.organization, role="maintainer", user=robot)
     token = create_token(actor=owner, owner=robot, name="ci", scopes=["full"]).secret
     assert house.call("POST", "/api/channels", token=token, body={"name": "machines"}).status_code == 201
@@ -215,3 +214,9 @@ def test_every_answer_is_kept_out_of_shared_caches(house: House, secret: Channel
 def test_another_method_is_405_with_those_that_are_allowed(house: House) -> None:
     response = house.call("PUT", "/api/channels/secret", "owner")
     assert response.status_code == 405 and response["Allow"] == "DELETE, GET, HEAD, PATCH"
+
+
+def test_who_tries_name_after_name_is_slowed_down(house: House, secret: Channel) -> None:
+    statuses = [house.call("POST", "/api/channels", "outsider", body={"name": "secret"}).status_code for _ in range(probing.MAX_PROBES + 1)]
+    assert statuses == [409] * probing.MAX_PROBES + [429]
+    assert house.call("POST", "/api/channels", "reader", body={"name": "mine"}).status_code == 201
