@@ -106,18 +106,12 @@ def packages_of(request: HttpRequest, actor: Actor, username: str, *, paginated:
         key = (channel_id or 0, name)
         roles[key] = stronger(roles.get(key), role)
     visible = Channel.objects.visible_to(actor).filter(pk__in={channel_id for channel_id, _ in roles}).values("pk")
-    found = (
-        Package.objects.filter(channel__in=visible, name__in={name for _, name in roles}).select_related("channel").order_by("name", "pk")
-    )
-    rows = [
-        {
-            **shapes.package(one),
-            "channel_name": one.channel.name,
-            "role": shapes.quetz_role(roles[one.channel_id, one.name], on_package=True),
-        }
-        for one in found
-        if (one.channel_id, one.name) in roles
-    ]
+    found = Package.objects.filter(channel__in=visible, name__in={name for _, name in roles}).exclude(latest_version="")
+    rows = []
+    for one in found.select_related("channel").order_by("name", "pk"):
+        if role := roles.get((one.channel_id, one.name)):
+            shown = shapes.quetz_role(role, on_package=True)
+            rows.append({**shapes.package(one), "channel_name": one.channel.name, "role": shown})
     return shapes.listing(Query(request), rows, list, paginated=paginated)
 
 

@@ -78,6 +78,7 @@ def test_a_member_of_a_package_publishes_that_package_alone(house: House, secret
     assert house.call("POST", members, "maintainer", body={"username": "outsider", "role": "maintainer"}).status_code == 403
     assert house.call("POST", members, "owner", body={"username": "outsider", "role": "maintainer"}).status_code == 201
     assert roles(house, members) == {"outsider": "maintainer"}
+    assert Grant.objects.get(package_name="demo").role == "contributor"
     assert house.call("POST", "/api/channels/secret/packages", "outsider", body={"name": "demo"}).status_code == 201
     assert house.call("POST", "/api/channels/secret/packages", "outsider", body={"name": "other"}).status_code == 403
     assert "outsider" not in roles(house)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from channels_app.models import Channel
@@ -83,7 +87,7 @@ def test_deleting_a_user_deactivates_it(house: House) -> None:
     assert house.get("/api/users/reader/role", "staff") == {"role": None}
 
 
-def test_channels_and_packages_of_a_user(house: House, secret: Channel) -> None:
+def test_channels_and_packages_of_a_user(house: House, secret: Channel, package: Callable[..., Path]) -> None:
     grant(actor=house.staff, on=secret, role="maintainer", user=User.objects.get(username="outsider"))
     listed = house.get("/api/users/outsider/channels", "outsider")
     assert [(one["name"], one["role"]) for one in listed] == [("secret", "maintainer")]
@@ -91,3 +95,8 @@ def test_channels_and_packages_of_a_user(house: House, secret: Channel) -> None:
     assert house.get("/api/users/reader/channels", "staff")[0]["role"] == "member"
     assert house.call("GET", "/api/users/reader/channels", "owner").status_code == 403
     assert house.get("/api/users/outsider/packages", "outsider") == []
+    house.upload(package())
+    on_demo = replace(secret.access_target, package_name="demo")
+    grant(actor=house.staff, on=on_demo, role="contributor", user=User.objects.get(username="outsider"))
+    (one,) = house.get("/api/users/outsider/packages", "outsider")
+    assert (one["name"], one["channel_name"], one["role"]) == ("demo", "secret", "maintainer")
