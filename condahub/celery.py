@@ -13,6 +13,7 @@ a process that holds threads, and its threads pool ignores time limits. What nee
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
@@ -20,6 +21,8 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_shutdown, 
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "condahub.settings")
+# Eight lines about root at each start of a newcomer's hub would hide its address; `condahub admin doctor` says it instead.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 TRANSPORT_ALIASES["filesystem"] = "condahub.jobs.transport:Transport"
 
 app = Celery("condahub")

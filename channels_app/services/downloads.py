@@ -9,12 +9,12 @@ from collections import Counter
 from contextlib import suppress
 from datetime import date
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from channels_app.models import DownloadCount, PackageFile
 
-FLUSH_EVERY_SECONDS = 30.0
 CHUNK_ROWS = 200
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def count(file_id: int) -> None:
     with _lock:
         _counts[(file_id, timezone.now().date())] += 1
         if _timer is None:
-            _timer = threading.Timer(FLUSH_EVERY_SECONDS, _flush_in_thread)
+            _timer = threading.Timer(settings.CONDAHUB_COUNT_FLUSH_SECONDS, _flush_in_thread)
             _timer.daemon = True
             _timer.start()
 

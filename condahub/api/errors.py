@@ -10,6 +10,7 @@ from django.core.signals import got_request_exception
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -36,6 +37,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     return Response(answer.as_dict(), status=answer.status, headers=answer.headers)
 
 
+@csrf_exempt
 def unknown_path(request: HttpRequest) -> JsonResponse:
     """What no path of the API answers to."""
     error = NotFound("There is nothing at this path.", code="no_such_path", hint=SCHEMA_HINT)

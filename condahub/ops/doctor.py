@@ -260,6 +260,12 @@ def check_secrets() -> list[Finding]:
     return found or [ok("Secrets are readable by the hub's user only.")]
 
 
+def check_user() -> Finding:
+    if os.geteuid() == 0 and Path(settings.CONDAHUB_DATA).stat().st_uid == 0:
+        return warning("The hub runs as root.", "Run it as a user of its own, who owns its data folder.")
+    return ok("The hub does not run as root.")
+
+
 def check_address() -> Finding:
     url = urlsplit(settings.CONDAHUB_PUBLIC_URL)
     host = url.hostname or ""
@@ -295,6 +301,7 @@ for _name, _check in (
     ("clock", check_clock),
     ("queue", check_queue),
     ("secrets", check_secrets),
+    ("user", check_user),
     ("address", check_address),
 ):
     register_check(_name, _check)

@@ -9,6 +9,8 @@ import structlog
 from condahub.settings.env import env
 
 _json = env.bool("CONDAHUB_LOG_JSON", default=False)
+# Plain tracebacks: rich ones print the variables of every frame, secrets among them.
+_for_people = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 _level = env.str("CONDAHUB_LOG_LEVEL", default="INFO")
 
 _shared: list[Any] = [
@@ -24,13 +26,18 @@ LOGGING: dict[str, Any] = {
     "formatters": {
         "hub": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer() if _json else structlog.dev.ConsoleRenderer(colors=False),
+            "processor": structlog.processors.JSONRenderer() if _json else _for_people,
             "foreign_pre_chain": _shared,
         },
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "hub"}},
     "root": {"handlers": ["stderr"], "level": _level},
-    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}, "celery": {"level": "WARNING"}},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+        # Each 401 with which a client starts would be a line.
+        "django.request": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+    },
 }
 
 structlog.configure(
