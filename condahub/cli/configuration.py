@@ -74,7 +74,7 @@ def load() -> Configuration:
 
 def normalise(url: str) -> str:
     """`hub.example/` -> `https://hub.example`. Raises Usage for what is no address of a hub."""
-    text = url.strip().rstrip("/")
+    text = url.strip()
     if "://" not in text:
         host = text.split("/", 1)[0].rsplit(":", 1)[0].strip("[]")
         text = f"{'http' if host in _LOCAL_HOSTS else 'https'}://{text}"
@@ -88,7 +88,7 @@ def normalise(url: str) -> str:
     if parts.username or parts.password or "/t/" in f"{parts.path}/":
         raise Usage("The address of a hub holds no token or password.", hint="Give the address alone; the token is asked for.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def is_plain(url: str) -> bool:

@@ -27,14 +27,16 @@ class Failure(click.ClickException):
         self.code = code
         self.exit_code = exit_code
         self.status = status
+        # Asked now: when the failure is shown, the command's context is gone.
+        context = click.get_current_context(silent=True)
+        self._as_json = context is not None and bool(context.find_root().meta.get("condahub.json"))
 
     def as_dict(self) -> dict[str, str]:
         """The same shape as the hub's own errors."""
         return {"code": self.code, "detail": self.message, "hint": self.hint}
 
     def show(self, file: IO[Any] | None = None) -> None:
-        context = click.get_current_context(silent=True)
-        if context is not None and context.find_root().meta.get("condahub.json"):
+        if self._as_json:
             click.echo(json.dumps(self.as_dict()), err=True)
             return
         click.secho(self.message, fg="red", err=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from condahub.cli.session import Session, cell, remote, size_text
+from condahub.cli.session import Session, remote, size_text
 from condahub.cli.wording import confirm, segment
 
 VISIBILITY = click.Choice(["public", "internal", "private"])
@@ -48,13 +48,12 @@ def list_channels(session: Session, organization: str | None, visibility: str | 
 @remote
 def create(session: Session, name: str, organization: str | None, visibility: str, description: str, allow_overwrite: bool) -> None:
     """Make the channel NAME."""
+    body: dict[str, Any] = {"name": name, "visibility": visibility, "description": description, "allow_overwrite": allow_overwrite}
+    if organization is not None:
+        body["organization"] = organization
     with session.connect() as hub:
-        if organization is None:
-            organization = hub.get("me").get("primary_organization")
-            organization = cell(organization) or None
-        body = {"name": name, "visibility": visibility, "description": description, "allow_overwrite": allow_overwrite}
-        made = hub.post("channels", {**body, "organization": organization})
-    session.show(made, f"Created {visibility} channel {name}: {hub.url}/channels/{name}")
+        made = hub.post("channels", body)
+    session.show(made, f"Created the {visibility} channel {name} of {made['organization']}: {hub.url}/channels/{name}")
 
 
 @channel.command()
@@ -67,7 +66,7 @@ def show(session: Session, name: str) -> None:
     if session.as_json:
         session.print_json(found)
         return
-    shown: dict[str, Any] = {**found, "url": f"{hub.url}/channels/{found.get('name', name)}"}
+    shown: dict[str, Any] = dict(found)
     for key in ("used_bytes", "quota_bytes"):
         if isinstance(shown.get(key), int):
             shown[key] = size_text(shown[key])
@@ -81,9 +80,8 @@ def show(session: Session, name: str) -> None:
             ("Visibility", "visibility"),
             ("Description", "description"),
             ("Overwriting allowed", "allow_overwrite"),
-            ("Revision", "head"),
+            ("Revision", "revision"),
             ("Packages", "packages_count"),
-            ("Files", "files_count"),
             ("Holds", "used_bytes"),
             ("Quota", "quota_bytes"),
             ("Builds kept", "keep_builds"),

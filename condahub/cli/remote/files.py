@@ -63,7 +63,9 @@ def _verb(name: str, done: str, text: str, *, asks: bool = False, needs_reason: 
     @click.command(name, help=f"{text}\n\nFILES are written SUBDIR/FILENAME; the subdir may be left out where only one has the file.")
     @click.argument("channel")
     @click.argument("files", nargs=-1, required=True)
-    @click.option("--reason", default="", required=needs_reason, help="Why; kept with the file and in the audit trail.")
+    @click.option(
+        "--reason", default=None if needs_reason else "", required=needs_reason, help="Why; kept with the file and in the audit trail."
+    )
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     @remote
     def command(session: Session, channel: str, files: tuple[str, ...], reason: str, yes: bool) -> None:

@@ -30,7 +30,16 @@ def list_jobs(session: Session, state: str | None, kind: str | None, limit: int)
             if len(rows) == limit:
                 break
     columns = [("ID", "id"), ("KIND", "kind"), ("STATE", "state"), ("PHASE", "phase"), ("DONE", "done"), ("OF", "total")]
-    session.table(rows, [*columns, ("ASKED", "created_at"), ("BY", "actor_label"), ("ERROR", "error_sentence")], empty="None.")
+    session.table(
+        [_shown(row) for row in rows] if not session.as_json else rows,
+        [*columns, ("ASKED", "created_at"), ("BY", "actor"), ("ERROR", "problem")],
+        empty="None.",
+    )
+
+
+def _shown(job: dict[str, Any]) -> dict[str, Any]:
+    error: dict[str, Any] = job.get("error") or {}
+    return {**job, "problem": error.get("detail"), "hint": error.get("hint")}
 
 
 @jobs.command()
@@ -46,8 +55,8 @@ def show(session: Session, job_id: int, with_log: bool) -> None:
         session.print_json({**job, "log": log} if with_log else job)
         return
     names = [("Job", "id"), ("Kind", "kind"), ("State", "state"), ("Phase", "phase"), ("Message", "message"), ("Asked", "created_at")]
-    names += [("By", "actor_label"), ("Started", "started_at"), ("Ended", "finished_at"), ("Attempts", "attempts"), ("Result", "result")]
-    session.fields(job, [*names, ("Error", "error_sentence"), ("Hint", "error_hint")])
+    names += [("By", "actor"), ("Started", "started_at"), ("Ended", "finished_at"), ("Attempts", "attempts"), ("Result", "result")]
+    session.fields(_shown(job), [*names, ("Error", "problem"), ("Hint", "hint")])
     for chunk in log:
         click.echo(chunk.get("text", ""))
 

@@ -22,7 +22,7 @@ def list_organizations(session: Session) -> None:
     """The organizations that you may see."""
     with session.connect() as hub:
         rows = list(hub.pages("organizations"))
-    session.table(rows, [("NAME", "name"), ("TITLE", "title"), ("YOUR ROLE", "role"), ("DESCRIPTION", "description")], empty="None.")
+    session.table(rows, [("NAME", "name"), ("TITLE", "title"), ("PERSONAL", "is_personal"), ("DESCRIPTION", "description")], empty="None.")
 
 
 @org.command()
@@ -44,7 +44,9 @@ def members(session: Session, name: str) -> None:
     """Who is in the organization NAME."""
     with session.connect() as hub:
         rows = list(hub.pages(f"organizations/{segment(name)}/members"))
-    session.table(rows, [("USER", "username"), ("NAME", "display_name"), ("ROLE", "role")], empty="Nobody that you may see.")
+    session.table(
+        rows, [("USER", "username"), ("NAME", "display_name"), ("ROLE", "role"), ("WHY", "why")], empty="Nobody that you may see."
+    )
 
 
 @org.command()
@@ -55,7 +57,7 @@ def grants(session: Session, name: str) -> None:
     with session.connect() as hub:
         rows = list(hub.pages(f"organizations/{segment(name)}/grants"))
     columns = [("ID", "id"), ("USER", "user"), ("TEAM", "team"), ("ROLE", "role"), ("CHANNEL", "channel"), ("PACKAGE", "package")]
-    session.table(rows, [*columns, ("ENVIRONMENT", "environment"), ("BY", "granted_by")], empty="None.")
+    session.table(rows, [*columns, ("ENVIRONMENT", "environment"), ("SOURCE", "source")], empty="None.")
 
 
 @org.command()

@@ -73,13 +73,14 @@ def revoke(session: Session, token_id: int, yes: bool) -> None:
 
 @token.command()
 @click.argument("token_id", metavar="ID", type=int)
+@click.option("--overlap", type=click.IntRange(min=0), default=0, metavar="SECONDS", help="How long the old secret goes on working.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @remote
-def rotate(session: Session, token_id: int, yes: bool) -> None:
-    """Give the token ID a new secret and print it, this once; the old one ends."""
+def rotate(session: Session, token_id: int, overlap: int, yes: bool) -> None:
+    """Give the token ID a new secret and print it, this once; the old one ends, now or after an overlap."""
     confirm(f"Replace the secret of token {token_id}?", yes)
     with session.connect() as hub:
-        made = hub.post(f"tokens/{token_id}/rotate")
+        made = hub.post(f"tokens/{token_id}/rotate", {"overlap_seconds": overlap})
     _show_secret(session, made)
 
 
