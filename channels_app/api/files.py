@@ -21,6 +21,7 @@ from condahub.api.parsers import InstructionsParser
 from condahub.api.permissions import Anybody
 from condahub.api.views import HubView
 from condahub.errors import NotFound
+from condahub.packages.names import check_subdir
 
 
 class _FilesAnswering(HubView):
@@ -104,6 +105,7 @@ class HotfixView(_FilesAnswering):
     def post(self, request: Request, channel: str, subdir: str) -> Response:
         """Correct records: the body is a patch_instructions.json (packages, packages.conda, revoke, remove)."""
         found = selectors.channel_for(self.actor, channel, Permission.PACKAGE_PATCH)
+        check_subdir(subdir)
         instructions: Any = request.data
         return self.changed(found, hotfix.apply(actor=self.actor, channel=found, subdir=subdir, instructions=instructions))
 
