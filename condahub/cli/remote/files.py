@@ -60,12 +60,13 @@ def _count(number: int) -> str:
 def _verb(name: str, done: str, text: str, *, asks: bool = False, needs_reason: bool = False) -> click.Command:
     """The command of one verb on files."""
 
+    why = "Why; kept with the file and in the audit trail."
+    reason_option = click.option("--reason", required=True, help=why) if needs_reason else click.option("--reason", default="", help=why)
+
     @click.command(name, help=f"{text}\n\nFILES are written SUBDIR/FILENAME; the subdir may be left out where only one has the file.")
     @click.argument("channel")
     @click.argument("files", nargs=-1, required=True)
-    @click.option(
-        "--reason", default=None if needs_reason else "", required=needs_reason, help="Why; kept with the file and in the audit trail."
-    )
+    @reason_option
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     @remote
     def command(session: Session, channel: str, files: tuple[str, ...], reason: str, yes: bool) -> None:
