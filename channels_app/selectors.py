@@ -11,11 +11,12 @@ from condahub.errors import Forbidden, NotAuthenticated
 
 def channel_by_name(name: str) -> Channel | None:
     """The channel of this name or alias, whoever asks; for the hub's own use."""
-    found = Channel.objects.select_related("organization").filter(name=name, deleted_at__isnull=True).first()
+    existing = {"deleted_at__isnull": True, "organization__deleted_at__isnull": True}
+    found = Channel.objects.select_related("organization").filter(name=name, **existing).first()
     if found is None:
         alias = (
             ChannelName.objects.select_related("channel__organization")
-            .filter(name=name, state="alias", channel__deleted_at__isnull=True)
+            .filter(name=name, state="alias", **{f"channel__{key}": value for key, value in existing.items()})
             .first()
         )
         found = alias.channel if alias else None

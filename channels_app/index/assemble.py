@@ -181,7 +181,7 @@ def write_channeldata(channel_id: int, _subdir: str, shards: ShardMap, out: Sink
     """channeldata.json (CEP-38), of all subdirs together."""
     out.write(b'{"channeldata_version":1,"packages":{')
     separator = b""
-    streams = [((one.name, subdir, one) for one in fragments(channel_id, subdir, names)) for subdir, names in sorted(shards.items())]
+    streams = [_named_fragments(channel_id, subdir, names) for subdir, names in sorted(shards.items())]
     group: list[tuple[str, str, Fragment]] = []
     for item in _then_end(heapq.merge(*streams, key=lambda item: item[:2])):
         if group and (item is None or item[0] != group[0][0]):
@@ -194,6 +194,11 @@ def write_channeldata(channel_id: int, _subdir: str, shards: ShardMap, out: Sink
     # Those that say anything now, and noarch, which every channel has (CEP-26): a function of the shards alone.
     subdirs = sorted({"noarch"} | {subdir for subdir, names in shards.items() if names})
     out.write(b'},"subdirs":' + orjson.dumps(subdirs) + b"}")
+
+
+def _named_fragments(channel_id: int, subdir: str, names: dict[str, bytes]) -> Iterator[tuple[str, str, Fragment]]:
+    for fragment in fragments(channel_id, subdir, names):
+        yield fragment.name, subdir, fragment
 
 
 def _then_end(items: Iterable[tuple[str, str, Fragment]]) -> Iterator[tuple[str, str, Fragment] | None]:
