@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from channels_app import selectors
-from channels_app.faces.entry import Answer, Query, json_object, text_of
+from channels_app.faces.entry import Answer, Query, json_object, require_signed_in, text_of
 from channels_app.faces.quetz import shapes
 from channels_app.faces.quetz.search import PACKAGE_CONDITIONS, condition
 from channels_app.models import Channel, DownloadCount, FileState, Package, PackageFile
@@ -40,6 +40,7 @@ def get_package(request: HttpRequest, actor: Actor, channel: str, package: str) 
 
 def create_package(request: HttpRequest, actor: Actor, channel: str) -> object:
     """Settles that the actor may publish this name; the package itself comes into being with its first file."""
+    require_signed_in(actor)
     name = text_of(json_object(request), "name")
     found = selectors.channel_for(actor, channel, Permission.PACKAGE_UPLOAD, package_name=name)
     split_filename(f"{name}-0-0.conda")
