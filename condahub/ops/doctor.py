@@ -18,10 +18,11 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Max
 from django.utils import timezone
 
 from condahub.errors import HubError
-from condahub.jobs import selectors
+from condahub.jobs import schedules, selectors
 from condahub.jobs.states import Lane
 from condahub.storage.blobs import blobs
 from condahub.storage.temporary import RESERVE_BYTES
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 LOW_SPACE_BYTES = 2 * 1024**3
 LOW_SPACE_SHARE = 0.05
 BROKER_SECONDS = 3
-# Beat ticks at least this often: a shorter silence says nothing.
-BEAT_SILENCE_SECONDS = 120
+# Some schedule is due every few seconds, and beat writes down what it ran every three minutes at the latest.
+BEAT_SILENCE_SECONDS = 300
 OLD_JOB_SECONDS = 300
 CLOCK_SECONDS = 5.0
 
@@ -199,19 +200,25 @@ def check_workers() -> list[Finding]:
 def check_beat() -> Finding:
     from django_celery_beat.models import PeriodicTask
 
-    enabled = PeriodicTask.objects.filter(enabled=True, name__startswith="hub: ")
-    if not enabled.exists():
+    from condahub.jobs.models import Job
+
+    enabled = PeriodicTask.objects.filter(enabled=True, name__startswith=schedules.NAME_PREFIX)
+    newest = enabled.aggregate(changed=Max("date_changed"), ran=Max("last_run_at"))
+    if newest["changed"] is None:
         return error("No schedule is set up.", "Run: condahub server migrate")
-    last: datetime | None = enabled.filter(last_run_at__isnull=False).order_by("-last_run_at").values_list("last_run_at", flat=True).first()
+    # Beat writes down when it ran what only every few minutes; the jobs it asked for say it sooner.
+    asked = Job.objects.filter(coalesce_key__startswith="schedule:").aggregate(newest=Max("created_at"))["newest"]
+    signs = [moment for moment in (newest["ran"], asked) if moment is not None]
+    oldest_allowed = timezone.now() - timedelta(seconds=BEAT_SILENCE_SECONDS)
     mend = "Start it, once in the whole installation: condahub server beat"
-    if last is None:
+    if not signs and newest["changed"] >= oldest_allowed:
+        return ok("The schedules are new: within minutes they show whether beat runs.")
+    if not signs:
         return error("Beat has never run: nothing is done by the clock.", mend)
-    silence = (timezone.now() - last).total_seconds()
-    # Beat writes when it last ran a schedule every three minutes.
-    if silence > BEAT_SILENCE_SECONDS + 180:
-        return error(f"Beat has been silent since {last:%Y-%m-%d %H:%M:%S} UTC: nothing is done by the clock.", mend)
-    paused = PeriodicTask.objects.filter(enabled=False, name__startswith="hub: ").values_list("name", flat=True)
-    names = ", ".join(sorted(name.removeprefix("hub: ") for name in paused))
+    if max(signs) < oldest_allowed:
+        return error(f"Beat has been silent since {max(signs):%Y-%m-%d %H:%M:%S} UTC: nothing is done by the clock.", mend)
+    paused = PeriodicTask.objects.filter(enabled=False, name__startswith=schedules.NAME_PREFIX).values_list("name", flat=True)
+    names = ", ".join(sorted(name.removeprefix(schedules.NAME_PREFIX) for name in paused))
     if names:
         return warning(f"Beat runs; these schedules are paused: {names}.", "Enable them again in the admin, under Periodic tasks.")
     return ok("Beat runs.")
