@@ -27,6 +27,8 @@ View = Callable[..., HttpResponseBase]
 MAX_JSON_BYTES = 1024**2
 MAX_PAGE_ITEMS = 10_000
 MAX_SKIP_ITEMS = 10**9
+# What can be counted on from without leaving the calendar.
+FIRST_YEAR, LAST_YEAR = 1900, 9000
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -155,16 +157,22 @@ class Query:
         return int(sign + digits)
 
     def moment(self, key: str) -> datetime | None:
-        """A time (ISO 8601; without a zone it is UTC), None when it was not sent."""
+        """A time (ISO 8601; without a zone it is UTC) in UTC, None when it was not sent."""
         value = self._sent.get(key)
-        if not value:
-            return None
-        try:
-            # A '+' that was not escaped arrives as a space.
-            when = datetime.fromisoformat(value.replace(" ", "+") if "T" in value else value)
-        except ValueError:
-            raise Unprocessable(f"'{key}' is not a time.", code="bad_value", hint="For instance 2026-01-31T12:00:00Z.") from None
-        return when if when.tzinfo else when.replace(tzinfo=UTC)
+        return moment_of(key, value) if value else None
+
+
+def moment_of(key: str, text: str) -> datetime:
+    """A time as clients write it (ISO 8601; without a zone it is UTC), in UTC. Raises Unprocessable."""
+    try:
+        # A '+' that was not escaped in an address arrives as a space.
+        when = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        when = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        when = None
+    if when is None or not FIRST_YEAR <= when.year <= LAST_YEAR:
+        raise Unprocessable(f"'{key}' is not a time.", code="bad_value", hint="For instance 2026-01-31T12:00:00Z.")
+    return when
 
 
 def as_flag(key: str, value: str) -> bool:

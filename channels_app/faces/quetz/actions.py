@@ -8,7 +8,7 @@ from datetime import datetime
 from django.http import HttpRequest
 
 from channels_app import selectors
-from channels_app.faces.entry import json_object, text_of
+from channels_app.faces.entry import json_object, moment_of, text_of
 from channels_app.faces.quetz import jobs
 from channels_app.index.stage2 import RENDER_KIND
 from channels_app.models import Channel, Revision
@@ -57,7 +57,8 @@ def run_action(request: HttpRequest, actor: Actor, channel: str) -> object:
             code="no_repeats",
             hint="The index follows each change by itself; send the action when it is needed.",
         )
-    start_at = _start_at(text_of(body, "start_at", ""))
+    asked = text_of(body, "start_at", "")
+    start_at = moment_of("start_at", asked) if asked else None
     action = _actions.get(name)
     if action is not None:
         return jobs.shaped(action(actor, found, start_at))
@@ -84,18 +85,6 @@ def render_index(actor: Actor, channel: Channel, run_after: datetime | None) -> 
         )
     assert job is not None
     return job
-
-
-def _start_at(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise Unprocessable("'start_at' is not a time with its zone.", code="bad_value", hint="For instance 2026-01-31T12:00:00Z.")
-    return when
 
 
 register_action("reindex", render_index)

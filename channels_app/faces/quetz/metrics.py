@@ -79,7 +79,7 @@ class Span:
 
 
 def _day(moment: datetime | None) -> date | None:
-    return moment.astimezone(UTC).date() if moment is not None else None
+    return moment.date() if moment is not None else None
 
 
 def of_channel(request: HttpRequest, actor: Actor, channel: str) -> object:

@@ -109,8 +109,8 @@ def packages_of(request: HttpRequest, actor: Actor, username: str, *, paginated:
     found = Package.objects.filter(channel__in=visible, name__in={name for _, name in roles}).exclude(latest_version="")
     rows = []
     for one in found.select_related("channel").order_by("name", "pk"):
-        if role := roles.get((one.channel_id, one.name)):
-            shown = shapes.quetz_role(role, on_package=True)
+        if held := roles.get((one.channel_id, one.name)):
+            shown = shapes.quetz_role(held, on_package=True)
             rows.append({**shapes.package(one), "channel_name": one.channel.name, "role": shown})
     return shapes.listing(Query(request), rows, list, paginated=paginated)
 
