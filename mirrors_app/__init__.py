@@ -1,0 +1,1 @@
+"""Mirrors: what is copied from where, and one run of it."""
