@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
@@ -78,7 +81,17 @@ class HubInfoView(HubView):
         return Response({"name": "condahub", "version": __version__, "public_url": settings.CONDAHUB_PUBLIC_URL})
 
 
-class SchemaView(SpectacularJSONAPIView):
-    """This API as OpenAPI 3.1. For anybody."""
-
+class SchemaView(HubView):
     permission_classes = [Anybody]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """This API as OpenAPI 3.1. For anybody."""
+        return HttpResponse(_document(), content_type="application/json")
+
+
+@cache
+def _document() -> bytes:
+    """The same for everybody and as long as the process lives; making it takes a while, so once."""
+    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return OpenApiJsonRenderer().render(document, renderer_context={})

@@ -16,6 +16,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "condahub.api.schema.HubSchema",
     "EXCEPTION_HANDLER": "condahub.api.errors.handle",
     "PAGE_SIZE": 50,
+    # The schema describes the API; nothing is to be guessed from OPTIONS or chosen with ?format=.
+    "DEFAULT_METADATA_CLASS": None,
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

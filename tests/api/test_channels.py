@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from channels_app.services.channels import create_channel
+from condahub.accounts import services
 from condahub.accounts.policy import Actor
 from tests.api.conftest import Api, World
 from tests.queries import counted
@@ -24,6 +25,21 @@ def test_a_list_holds_what_the_asker_may_read_and_counts_nothing_else(world: Wor
     assert names(world.api("staff").get("channels", visibility="private")) == ["inner"]
     assert names(world.api("reader").get("channels", q="inn")) == ["inner"]
     assert names(world.api("outsider").get("channels", q="inn", organization="acme")) == []
+
+
+def test_a_limited_token_lists_and_finds_nothing_beyond_its_limits(world: World) -> None:
+    staff = Actor.of(world.people["staff"])
+    labs = services.create_organization(actor=staff, name="labs")
+    create_channel(actor=staff, organization=labs, name="in-labs", visibility="internal")
+    create_channel(actor=staff, organization=world.acme, name="in-acme", visibility="internal")
+    assert names(world.api("owner").get("channels", visibility="internal")) == ["in-acme", "in-labs"]
+    made = world.api("owner").do("POST", "tokens", {"name": "x", "scopes": ["read"], "organizations": ["acme"]}, 201)
+    limited = Api(made["secret"])
+    assert names(limited.get("channels")) == ["in-acme", "inner", "outer"]
+    assert limited.get("search", q="in-labs")["count"] == 0
+    assert limited("GET", "channels/in-labs").status_code == 403
+    only_inner = world.api("owner").do("POST", "tokens", {"name": "x", "scopes": ["read"], "channels": ["inner"]}, 201)
+    assert names(Api(only_inner["secret"]).get("channels")) == ["inner", "outer"]
 
 
 def test_a_channel_tells_what_it_is(world: World) -> None:

@@ -94,5 +94,16 @@ def test_a_fault_of_the_program_is_logged_and_told_by_its_request_id(world: Worl
     assert b"only the log" not in response.content
 
 
+def test_there_is_nothing_but_json_and_the_schema(world: World) -> None:
+    for path in ("channels", "channels/inner", "organizations/acme/quota"):
+        assert world.api("owner")("OPTIONS", path).json()["code"] == "method_not_allowed"
+    assert Api().get("channels", format="xml")["count"] == 1
+
+
+def test_head_is_a_get_without_its_body(world: World) -> None:
+    response = world.api("reader")("HEAD", "channels/inner")
+    assert (response.status_code, response.content) == (200, b"")
+
+
 def test_no_answer_is_kept_by_a_cache(world: World) -> None:
     assert Api()("GET", "channels").headers["Cache-Control"] == "no-store"
