@@ -94,4 +94,5 @@ class SchemaView(HubView):
 def _document() -> bytes:
     """The same for everybody and as long as the process lives; making it takes a while, so once."""
     document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return OpenApiJsonRenderer().render(document, renderer_context={})
+    rendered: bytes = OpenApiJsonRenderer().render(document, renderer_context={})
+    return rendered
