@@ -1,0 +1,1 @@
+"""Measurements of the hub against what it must reach; `make bench` runs them."""
