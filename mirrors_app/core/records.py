@@ -118,9 +118,7 @@ def make_record(
         table = orjson.loads(raw)
     except ValueError as error:
         raise BadRecord(f"its record is not JSON: {str(error)[:200]}") from error
-    return record_of(
-        subdir=subdir, filename=filename, section=section, table=table, base_url=base_url, spelling=spelling or digest_of(raw)
-    )
+    return record_of(subdir=subdir, filename=filename, section=section, table=table, base_url=base_url, spelling=spelling or digest_of(raw))
 
 
 def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_url: str, spelling: bytes) -> UpstreamRecord:

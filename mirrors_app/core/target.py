@@ -1,0 +1,128 @@
+"""Where a mirror's packages go: the one interface of the sync core to a channel, a plain folder, or anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from condahub.packages.reader import PackageInfo
+from mirrors_app.core.records import Refused, UpstreamRecord
+
+IndexKind = Literal["shards", "zst", "json", "bz2", "lock", "missing"]
+
+
+class Known(NamedTuple):
+    """What the target shows of one file: digests as in UpstreamRecord; sha256, md5 lower-case hex or ''; size in bytes."""
+
+    name: str
+    spelling: bytes
+    digest: bytes
+    sha256: str
+    md5: str
+    size: int
+
+
+class SubdirState(msgspec.Struct, frozen=True):
+    """Which revision of the upstream a subdir was last brought to.
+
+    url, etag, last_modified: of the index that was read; digest: sha256 of its bytes, hex; shards: name -> hash, of names that
+    were brought over whole; decided: digest of the filters; extra: the index's other top-level keys as JSON, locations dropped;
+    refused: filename -> reason, still true while nothing changes.
+    """
+
+    kind: IndexKind
+    url: str = ""
+    etag: str = ""
+    last_modified: str = ""
+    digest: str = ""
+    shards: dict[str, bytes] = {}
+    decided: str = ""
+    extra: bytes = b"{}"
+    refused: dict[str, str] = {}
+
+
+class Temporary(Protocol):
+    """Bytes on their way in; the file is gone at `close` unless it was kept. sha256 and md5 are lower-case hex of all that was written."""
+
+    path: Path
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def md5(self) -> str: ...
+
+    def write(self, chunk: bytes, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A package whose bytes were verified. aside: it is not to be shown: another file of this name is."""
+
+    record: UpstreamRecord
+    info: PackageInfo
+    bytes: Temporary
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One atomic change of what the target shows.
+
+    put: records to show, new or with new metadata; take: (subdir, filename) not to be shown any more; states: of the subdirs that
+    were read; raw: the upstream's index of them, as it came; summary: one line for the history.
+    """
+
+    put: Sequence[UpstreamRecord]
+    take: Sequence[tuple[str, str]]
+    states: Mapping[str, SubdirState]
+    raw: Mapping[str, bytes] = field(default_factory=dict)
+    summary: str = ""
+
+
+class Target(Protocol):
+    """Synchronous; `temporary`, `discard` and the object it gives are used from many threads, all else from one and the same thread.
+
+    The order of a run: states, known, holds, temporary..., keep..., publish. What `keep` returned from is durable and is found by
+    `holds` in the next run, whatever happens to this one.
+    """
+
+    def states(self) -> Mapping[str, SubdirState]:
+        """The last published state of each subdir."""
+        ...
+
+    def known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
+        """filename -> what is shown now, of all package names or of some."""
+        ...
+
+    def pinned(self, subdir: str) -> bytes | None:
+        """The upstream's index as it came with the last state, where it is still kept."""
+        ...
+
+    def holds(self, records: Sequence[UpstreamRecord]) -> Collection[tuple[str, str]]:
+        """Keys of those whose very bytes are here and may be used without asking the upstream: verified, durable, readable by the owner.
+
+        A hash that somebody knows is no key: bytes of others count only when they are public.
+        """
+        ...
+
+    def temporary(self, record: UpstreamRecord) -> Temporary:
+        """A new place for the bytes of this record. Raises StorageFull."""
+        ...
+
+    def keep(self, batch: Sequence[Fetched]) -> Sequence[Refused]:
+        """Make these durable and note them; those that this target itself refuses are returned and not kept."""
+        ...
+
+    def publish(self, publication: Publication) -> None:
+        """All of it or nothing; every record of `put` was kept or is held."""
+        ...
