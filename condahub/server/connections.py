@@ -18,6 +18,8 @@ from gunicorn.workers.gthread import TConn
 HEAD_SECONDS = 10
 BODY_IDLE_SECONDS = 30
 SEND_STALL_SECONDS = 60
+# Then a request whose small body has not come is given to a thread all the same: who may not send it shall hear so.
+SMALL_BODY_SECONDS = 1
 LINGER_SECONDS = 5
 
 # A body up to this size is awaited by the poller, without a thread.
@@ -123,6 +125,7 @@ class HubConnection(TConn):  # type: ignore[misc]
         self.data_ready = True
         self.received = bytearray()
         self.deadline = 0.0
+        self.head_at = 0.0
         self.lingered_bytes = 0
         self._searched = 0
         self._needed_bytes = 0
@@ -157,7 +160,8 @@ class HubConnection(TConn):  # type: ignore[misc]
                 self._searched = len(self.received)
                 return False
             self._needed_bytes = end.end() + _small_body_bytes(self.received, end.end())
-            self.deadline = time.monotonic() + BODY_IDLE_SECONDS
+            self.head_at = time.monotonic()
+            self.deadline = self.head_at + BODY_IDLE_SECONDS
         return len(self.received) >= self._needed_bytes
 
     @property

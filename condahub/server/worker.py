@@ -14,7 +14,7 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from condahub.server.connections import LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, HubConnection
+from condahub.server.connections import LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, SMALL_BODY_SECONDS, HubConnection
 
 # Threads that never read a large body: what is left for everything else while uploads stall.
 LEAST_FREE_THREADS = 2
@@ -96,11 +96,14 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
             super().finish_request(conn, fs)
 
     def murder_pending(self) -> None:
-        """Closes what has run out of its time: heads, small bodies, goodbyes."""
+        """Closes what has run out of its time: heads, goodbyes; a small body that does not come is a thread's to wait for."""
         now = time.monotonic()
         if now < self._next_reap:
             return
         self._next_reap = now + REAP_SECONDS
+        for conn in [conn for conn in self.arriving if conn.awaits_body and conn.head_at + SMALL_BODY_SECONDS < now]:
+            self._leave_poller(conn)
+            self.enqueue_req(conn)
         for conn in [conn for conn in self.arriving if conn.deadline < now]:
             self._leave_poller(conn)
             if conn.received:

@@ -5,5 +5,6 @@ from condahub.settings.security import *  # noqa: F403
 from condahub.settings.database import *  # noqa: F403
 from condahub.settings.storage import *  # noqa: F403
 from condahub.settings.queue import *  # noqa: F403
+from condahub.settings.cache import *  # noqa: F403
 from condahub.settings.rest import *  # noqa: F403
 from condahub.settings.logs import *  # noqa: F403

@@ -55,6 +55,13 @@ def test_with_200_half_sent_requests_a_get_takes_less_than_a_second(server: Serv
         assert max(server.get_seconds() for _ in range(5)) < 1
 
 
+def test_who_may_not_send_a_small_body_hears_so_without_sending_it(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"PUT /refuse HTTP/1.1\r\nHost: hub\r\nContent-Length: 50\r\n\r\nabc")
+        client.settimeout(5)
+        assert read_answer(client) == (403, b"no")
+
+
 def test_uploads_past_the_bound_are_told_to_come_back_and_gets_go_on(server: Server) -> None:
     bound = body_threads(THREADS)
     with open_clients(server, *[HALF_BODY] * bound):
