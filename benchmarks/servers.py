@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,17 @@ STOCK_WORKER = "gthread"
 
 
 @contextmanager
-def _running(words: Sequence[str], *, port: int, environment: Mapping[str, str], log: Path, path: str = "/") -> Iterator[str]:
-    """Run a server for the length of a block; its address, once it answers."""
+def running(words: Sequence[str], *, port: int, environment: Mapping[str, str], log: Path, path: str = "/") -> Iterator[str]:
+    """Run a server, in a process group of its own, for the length of a block; its address, once it answers."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            words, cwd=HOME, env=dict(environment), stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent(signal.SIGTERM)
+            words,
+            cwd=HOME,
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+            start_new_session=True,
         )
     try:
         _wait(process, port, path, log)
@@ -39,6 +46,9 @@ def _running(words: Sequence[str], *, port: int, environment: Mapping[str, str],
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # What it started and left behind.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
@@ -61,7 +71,7 @@ def bare_gunicorn(environment: Mapping[str, str], log: Path, *, worker: str, bod
     port = any_free_port()
     words = [sys.executable, "-m", "gunicorn", "--config", "python:condahub.server.gunicorn_data", "--worker-class", worker]
     given = {**environment, "CONDAHUB_DATA_PORT": str(port), "CONDAHUB_DATA_WORKERS": "1", "BARE_BYTES": str(body_bytes)}
-    with _running([*words, "benchmarks.bare:application"], port=port, environment=given, log=log) as url:
+    with running([*words, "benchmarks.bare:application"], port=port, environment=given, log=log) as url:
         yield url
 
 
@@ -70,7 +80,7 @@ def data_process(environment: Mapping[str, str], log: Path, **settings: str) -> 
     """The byte-serving process as `make run` starts it, one worker, on the data folder that the environment names."""
     port = any_free_port()
     given = {**environment, "CONDAHUB_DATA_PORT": str(port), "CONDAHUB_DATA_WORKERS": "1", **settings}
-    with _running(command(DATA, given), port=port, environment=given, log=log, path="/livez") as url:
+    with running(command(DATA, given), port=port, environment=given, log=log, path="/livez") as url:
         yield url
 
 
@@ -124,5 +134,5 @@ def nginx(folder: Path, *, upstream: str, files: Path, store: Path) -> Iterator[
     port = any_free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX.format(folder=folder, upstream=upstream, port=port, files=files, store=store))
-    with _running([program, "-c", str(configuration)], port=port, environment={}, log=folder / "nginx.out", path="/alone/") as url:
+    with running([program, "-c", str(configuration)], port=port, environment={}, log=folder / "nginx.out", path="/alone/") as url:
         yield url
