@@ -20,9 +20,11 @@ from condahub.jobs.registry import job_kind
 
 log = logging.getLogger(__name__)
 SETTLE_AFTER_SECONDS = 5
+# Short, so that a worker that dies in the middle keeps the large files behind for seconds.
+RENDER_LEASE_SECONDS = 15
 
 
-@job_kind(stage2.RENDER_KIND, lane="quick")
+@job_kind(stage2.RENDER_KIND, lane="quick", lease_seconds=RENDER_LEASE_SECONDS)
 def render(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Make the large files of one subdir for the head."""
     channel = Channel.objects.existing().filter(pk=payload["channel"]).first()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from channels_app import doors
-from channels_app.index import maps
+from channels_app.index import answers, maps
 from channels_app.models import Channel
 from channels_app.services import publish
 from channels_app.services.channels import create_channel
@@ -27,6 +27,7 @@ def _store() -> None:
     initialise()
     doors.forget_all()
     maps.forget_all()
+    answers.forget_all()
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ def push(staff: Actor, tmp_path: Path) -> Publisher:
 
 
 def push_file(actor: Actor, channel: Channel, path: Path, *, force: bool = False) -> Published:
-    permit = publish.permit_upload(actor=actor, channel_name=channel.name, filename=path.name, force=force, declared_bytes=path.stat().st_size)
-    with blobs().temporary(path.stat().st_size) as temporary:
+    size = path.stat().st_size
+    permit = publish.permit_upload(actor=actor, channel_name=channel.name, filename=path.name, force=force, declared_bytes=size)
+    with blobs().temporary(size) as temporary:
         temporary.write(path.read_bytes())
         return publish.publish(actor=actor, permit=permit, uploads=[Upload(path.name, temporary)])[0]

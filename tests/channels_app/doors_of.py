@@ -23,7 +23,8 @@ class Reply:
 
 def ask(path: str, *, method: str = "GET", data: bool = False, **headers: str) -> Reply:
     """One request; headers as `If_None_Match="..."`. data: of the byte-serving process, else of the web."""
-    from condahub import wsgi, wsgi_data
+    # Only the one that is asked: the web loads every door of the house.
+    from condahub import wsgi_data
 
     raw, _, query = path.partition("?")
     environ: dict[str, Any] = {
@@ -49,10 +50,17 @@ def ask(path: str, *, method: str = "GET", data: bool = False, **headers: str) -
     def start_response(status: str, head: list[tuple[str, str]], exc_info: object = None) -> None:
         told["status"], told["headers"] = int(status.split()[0]), dict(head)
 
-    answer: Iterable[bytes] = (wsgi_data if data else wsgi).application(environ, start_response)
+    application = wsgi_data.application if data else _web()
+    answer: Iterable[bytes] = application(environ, start_response)
     try:
         body = b"".join(answer)
     finally:
         if hasattr(answer, "close"):
             answer.close()
     return Reply(told["status"], told["headers"], body)
+
+
+def _web() -> Any:
+    from condahub import wsgi
+
+    return wsgi.application
