@@ -46,6 +46,9 @@ class Channel(models.Model):
     head = models.BigIntegerField(default=0, editable=False)
     # Moves with everything that decides who may read and which bytes are served.
     generation = models.BigIntegerField(default=0, editable=False)
+    # The number of the last edit of what policy says here, and of the one that the index shows.
+    policy_edit = models.BigIntegerField(default=0, editable=False)
+    policy_applied = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -58,6 +61,11 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def policy_state(self) -> str:
+        """"applying" while the index does not yet show the last edit of a policy, else "current"."""
+        return "current" if self.policy_applied >= self.policy_edit else "applying"
 
     @property
     def access_target(self) -> AccessTarget:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 
@@ -34,6 +37,28 @@ OCCUPYING_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD)
 STORED_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD, FileState.DELETED)
 
 
+# The first sight of what was old when the hub came to know it: what an upstream's index held at a mirror's first run.
+SEEN_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Effect(models.TextChoices):
+    """What policy says of a file."""
+
+    ALLOW = "allow"
+    HOLD = "hold"  # not in the index of the head, until something changes
+    DENY = "deny"  # its bytes are not given out either, in past revisions too
+
+
+class PackageFileQuerySet(models.QuerySet["PackageFile"]):
+    def shown(self) -> PackageFileQuerySet:
+        """What the index shows: live, and allowed by policy."""
+        return self.filter(state=FileState.LIVE, verdict=Effect.ALLOW)
+
+    def hidden(self) -> PackageFileQuerySet:
+        """Live, and held or denied by policy."""
+        return self.filter(state=FileState.LIVE, verdict__in=(Effect.HOLD, Effect.DENY))
+
+
 class PackageFile(models.Model):
     """One .conda or .tar.bz2 in a channel and subdir, with its record as it was given (CEP-36), unknown keys and all."""
 
@@ -57,8 +82,16 @@ class PackageFile(models.Model):
     patch = models.TextField(default="", blank=True, editable=False)
     revoked = models.BooleanField(default=False)
     indexed_at = models.DateTimeField()
+    # Where the hub's first sight of these bytes is not `indexed_at`: they were copied here, or seen long ago.
+    first_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The view of policy: made of the facts above by channels_app.policies, never edited.
+    verdict = models.CharField(max_length=5, choices=Effect, default=Effect.ALLOW, editable=False)
+    verdict_reason = models.CharField(max_length=500, blank=True, editable=False)
+    verdict_changes_at = models.DateTimeField(null=True, blank=True, editable=False)
     changed_at = models.DateTimeField(auto_now=True)
     uploaded_by = models.CharField(max_length=200, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[PackageFile]] = PackageFileQuerySet.as_manager()
 
     class Meta:
         # No default ordering: it makes SQLite walk a channel's index in that order rather than look up a name.
@@ -72,10 +105,17 @@ class PackageFile(models.Model):
             models.Index(fields=["channel", "name", "subdir"]),
             models.Index(fields=["blob"]),
             models.Index(fields=["channel", "-indexed_at"]),
+            models.Index(fields=["channel", "name"], condition=Q(verdict__in=["hold", "deny"]), name="file_hidden"),
+            models.Index(fields=["verdict_changes_at"], condition=Q(verdict_changes_at__isnull=False), name="file_verdict_due"),
         )
 
     def __str__(self) -> str:
         return f"{self.subdir}/{self.filename}"
+
+    @property
+    def first_sight(self) -> datetime:
+        """When the hub first saw these bytes, by its own clock."""
+        return self.first_seen_at or self.indexed_at
 
     @property
     def is_conda(self) -> bool:

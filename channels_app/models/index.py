@@ -36,6 +36,7 @@ class DirtyName(models.Model):
     """A package name whose shard no longer matches its files; deleted in the transaction that publishes the new one.
 
     serial grows with every change, so that a shard rendered ahead of the transaction is known to be still right.
+    waits: part of a large change that is published as a whole when it is complete; another change of the name ends the waiting.
     """
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
@@ -44,6 +45,7 @@ class DirtyName(models.Model):
     serial = models.PositiveIntegerField(default=1)
     cause = models.CharField(max_length=200, blank=True)
     marked_at = models.DateTimeField(auto_now_add=True)
+    waits = models.BooleanField(default=False)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["channel", "subdir", "name"], name="dirty_unique"),)
