@@ -23,6 +23,7 @@ from condahub.packages.metadata import CONTROL_CHARACTERS, MAX_REQUIREMENT_CHARS
 from condahub.packages.record import canonical_json
 
 CONDA, TAR = ".conda", ".tar.bz2"
+KNOWN_KEYS = frozenset({"packages", "packages.conda", "patch_instructions_version", "remove", "revoke"})
 CHUNK_NAMES = 500
 # What a patch can't change, so that the rest of it can be checked as a record is.
 _SOME_IDENTITY = {"name": "some", "version": "0", "build": "0", "build_number": 0}
@@ -45,6 +46,8 @@ def read_instructions(instructions: Any) -> Plan:
     """Check patch_instructions and spread `.tar.bz2` fixes to the `.conda` of the same stem. Raises Unprocessable."""
     if not isinstance(instructions, dict):
         raise _unreadable("The instructions must be a JSON object.")
+    if unknown := sorted(set(instructions) - KNOWN_KEYS):
+        raise _unreadable(f"The instructions have {', '.join(one[:40] for one in unknown[:5])}, which means nothing here.")
     plan = Plan()
     for section, extension in (("packages", TAR), ("packages.conda", CONDA)):
         entries = instructions.get(section, {})
