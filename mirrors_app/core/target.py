@@ -31,7 +31,8 @@ class SubdirState(msgspec.Struct, frozen=True):
 
     url, etag, last_modified: of the index that was read; digest: sha256 of its bytes, hex; shards: name -> hash, of names that
     were brought over whole; decided: digest of the filters; extra: the index's other top-level keys as JSON, locations dropped;
-    refused: filename -> reason, still true while nothing changes.
+    refused: filename -> reason, still true while nothing changes; rejected: filename -> sha256 of bytes that were what the index
+    promised and yet no package that may be shown: they are not fetched again.
     """
 
     kind: IndexKind
@@ -43,6 +44,7 @@ class SubdirState(msgspec.Struct, frozen=True):
     decided: str = ""
     extra: bytes = b"{}"
     refused: dict[str, str] = {}
+    rejected: dict[str, str] = {}
 
 
 class Temporary(Protocol):
@@ -92,8 +94,7 @@ class Publication:
 class Target(Protocol):
     """Synchronous; `temporary`, `discard` and the object it gives are used from many threads, all else from one and the same thread.
 
-    The order of a run: states, known, holds, temporary..., keep..., publish. What `keep` returned from is durable and is found by
-    `holds` in the next run, whatever happens to this one.
+    The order of a run: states, known, holds, then temporary, keep and settle many times, then publish.
     """
 
     def states(self) -> Mapping[str, SubdirState]:
@@ -120,9 +121,15 @@ class Target(Protocol):
         ...
 
     def keep(self, batch: Sequence[Fetched]) -> Sequence[Refused]:
-        """Make these durable and note them; those that this target itself refuses are returned and not kept."""
+        """Take these over, so that the next run finds them even when this process is killed; quick. Those that this target itself
+        refuses (a quota) are returned and not taken.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Return when all that was kept is on the disk and noted, so that it outlives the machine's power as well."""
         ...
 
     def publish(self, publication: Publication) -> None:
-        """All of it or nothing; every record of `put` was kept or is held."""
+        """All of it or nothing, settled first; every record of `put` was kept or is held."""
         ...

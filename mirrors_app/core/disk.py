@@ -1,0 +1,119 @@
+"""Files on their way to a folder, hashed while they are written, and making many of them durable at once."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from condahub.errors import StorageFull, Unavailable
+
+PART_SUFFIX = ".part"
+
+
+class HashedFile:
+    """A Temporary beside its final place, so that the final step is a rename; `adopt` makes it stay."""
+
+    def __init__(self, path: Path, *, with_md5: bool) -> None:
+        self.path = path.with_name(f".{secrets.token_hex(8)}{PART_SUFFIX}")
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
+        try:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise disk_error(error) from error
+        self._kept = False
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def md5(self) -> str:
+        """'' where no md5 was asked for."""
+        return self._md5.hexdigest() if self._md5 is not None else ""
+
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError as error:
+            raise disk_error(error) from error
+        self._sha256.update(chunk)
+        if self._md5 is not None:
+            self._md5.update(chunk)
+        self._size += len(chunk)
+
+    def adopt(self, place: Path) -> None:
+        """Give it its final name, in place of what had it."""
+        os.replace(self.path, place)
+        self._kept = True
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            if not self._kept:
+                self.path.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError) -> StorageFull | Unavailable:
+    """What a run says when the operating system refuses to write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("The target's disk is full.", hint="Free space there; the next run goes on.")
+    return Unavailable(f"The target's disk can't be written: {error.strerror}.")
+
+
+def require_space(folder: Path, needed_bytes: int, *, leave_bytes: int) -> None:
+    """Raises StorageFull unless so much fits and so much is left then."""
+    usage = os.statvfs(folder)
+    if usage.f_bavail * usage.f_frsize < needed_bytes + leave_bytes:
+        raise StorageFull("The target's disk would be left with too little space.", hint="Free space there; the next run goes on.")
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None, use_errno=True)
+    return library if hasattr(library, "syncfs") else None
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Return when everything written to the folder's filesystem is on the disk: one call for thousands of files (syncfs(2))."""
+    library = _libc()
+    if library is None:
+        os.sync()
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        if library.syncfs(fd) != 0:
+            raise disk_error(OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno())))
+    finally:
+        os.close(fd)
+
+
+def hash_file(path: Path) -> tuple[str, str, int]:
+    """(sha256, md5, size) of a file."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    sha256 = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1024 * 1024):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += len(chunk)
+    return sha256.hexdigest(), md5.hexdigest(), size

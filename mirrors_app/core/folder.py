@@ -1,0 +1,266 @@
+"""A plain folder as a mirror's target: packages and every form of the index, as any HTTP server can serve them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from condahub.errors import Conflict, HubError
+from condahub.packages.pool import inspect
+from condahub.packages.reader import check_identity
+from mirrors_app.core.current import MAX_CURRENT_RECORDS, choose_current
+from mirrors_app.core.disk import PART_SUFFIX, HashedFile, hash_file, require_space, sync_filesystem
+from mirrors_app.core.index_files import (
+    SHARD_FOLDER,
+    Repodata,
+    compress_beside,
+    render_shard,
+    render_shard_index,
+    replacing,
+    write_run_exports,
+)
+from mirrors_app.core.journal import Held, Journal
+from mirrors_app.core.records import Refused, UpstreamRecord
+from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Temporary
+
+PRIVATE_FOLDER = ".condahub"
+NOARCH = "noarch"
+
+
+class FolderTarget:
+    """A `Target` over one folder; a context manager, and only one at a time for a folder.
+
+    Layout: `<subdir>/<filename>`, `<subdir>/repodata*`, `<subdir>/shards/`; `.condahub/` is the journal, the upstream's last indexes
+    and bytes that lie aside. A file that somebody else put there (an earlier mirror) is hashed and used when it is the right one.
+    """
+
+    def __init__(self, folder: Path, *, minimum_free_bytes: int = 0) -> None:
+        self.folder, self._minimum_free = folder, minimum_free_bytes
+        self._private = folder / PRIVATE_FOLDER
+        self._unsettled: dict[tuple[str, str, str], Held] = {}
+
+    def __enter__(self) -> Self:
+        """Raises Conflict when another run has the folder."""
+        (self._private / "aside").mkdir(parents=True, exist_ok=True)
+        (self._private / "upstream").mkdir(exist_ok=True)
+        self._lock = (self._private / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise Conflict("Another run is working on this folder.", code="mirror_busy", hint="Wait until it has ended.") from error
+        self._journal = Journal(self._private / "journal.sqlite")
+        self._render()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._journal.close()
+        self._lock.close()
+
+    def states(self) -> Mapping[str, SubdirState]:
+        return self._journal.states()
+
+    def known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
+        return self._journal.known(subdir, names)
+
+    def pinned(self, subdir: str) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return (self._private / "upstream" / subdir).read_bytes()
+        return None
+
+    def holds(self, records: Sequence[UpstreamRecord]) -> Collection[tuple[str, str]]:
+        held = self._journal.all_held()
+        found = set()
+        for record in records:
+            rows = held.get(record.key, [])
+            if any(_is(one, record) and self._place(one).is_file() for one in rows) or self._adopt(record):
+                found.add(record.key)
+        return found
+
+    def _adopt(self, record: UpstreamRecord) -> bool:
+        """Use a file that is there though nothing is known of it: left by a run that was killed, or by another tool."""
+        path = self.folder / record.subdir / record.filename
+        try:
+            if record.size and path.stat().st_size != record.size:
+                return False
+            sha256, md5, size = hash_file(path)
+        except OSError:
+            return False
+        if (record.sha256 or sha256) != sha256 or (record.md5 or md5) != md5:
+            return False
+        try:
+            info = inspect(path, filename=record.filename)
+            check_identity(info, subdir=record.subdir, filename=record.filename)
+        except HubError:
+            return False
+        row = Held(record.subdir, record.filename, sha256, md5, size, orjson.dumps(info.run_exports), False)
+        self._unsettled[row[:3]] = row
+        return True
+
+    def temporary(self, record: UpstreamRecord) -> Temporary:
+        subdir = self.folder / record.subdir
+        subdir.mkdir(exist_ok=True)
+        if self._minimum_free:
+            require_space(subdir, record.size, leave_bytes=self._minimum_free)
+        return HashedFile(subdir / record.filename, with_md5=not record.sha256)
+
+    def keep(self, batch: Sequence[Fetched]) -> Sequence[Refused]:
+        for one in batch:
+            assert isinstance(one.bytes, HashedFile)
+            record = one.record
+            run_exports = orjson.dumps(one.info.run_exports)
+            place = self.folder / record.subdir / record.filename
+            # What has the name now may be what is shown: it gives way only when the index does.
+            aside = one.aside or (place.exists() and any(not held.aside for held in self._journal.held(*record.key)))
+            row = Held(record.subdir, record.filename, one.bytes.sha256, one.bytes.md5, one.bytes.size, run_exports, aside)
+            one.bytes.adopt(self._place(row))
+            self._unsettled[row[:3]] = row
+        return ()
+
+    def settle(self) -> None:
+        if not self._unsettled:
+            return
+        sync_filesystem(self.folder)
+        with self._journal.transaction():
+            self._journal.hold(self._unsettled.values())
+        self._unsettled.clear()
+
+    def publish(self, publication: Publication) -> None:
+        self.settle()
+        for subdir, raw in publication.raw.items():
+            with replacing(self._private / "upstream" / subdir) as out:
+                out.write(raw)
+        held = self._journal.all_held() if publication.put else {}
+        rows = []
+        for record in publication.put:
+            own = next(one for one in held[record.key] if _is(one, record))
+            rows.append((record, _completed(record, own), own))
+        with self._journal.transaction():
+            self._journal.take(publication.take)
+            self._journal.put(rows)
+            self._journal.set_states(publication.states)
+            for subdir in (*publication.states, NOARCH):
+                if not (self.folder / subdir / "repodata.json").exists():
+                    self._journal.mark_dirty(subdir)
+        self._render()
+
+    def _place(self, held: Held) -> Path:
+        if held.aside:
+            return self._private / "aside" / f"{held.sha256}-{held.filename}"
+        return self.folder / held.subdir / held.filename
+
+    def _render(self) -> None:
+        """Bring the files of the index to what the journal says; whatever a killed run left undone is done by the next."""
+        dirty = self._journal.dirty()
+        if dirty:
+            for subdir in dirty:
+                (self.folder / subdir / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
+            self._move_into_place(dirty)
+            for subdir, names in dirty.items():
+                shards = self._render_shards(subdir, [name for name in names if name])
+                self._render_files(subdir, shards)
+            sync_filesystem(self.folder)
+        outgoing = self._journal.outgoing()
+        if outgoing:
+            for subdir, filename in outgoing:
+                (self.folder / subdir / filename).unlink(missing_ok=True)
+            with self._journal.transaction():
+                self._journal.gone(outgoing)
+        self._sweep()
+
+    def _move_into_place(self, subdirs: Collection[str]) -> None:
+        """New bytes that are to be shown under a name that older ones still have: the older go aside."""
+        for subdir, filename, sha256 in self._journal.shown_bytes(subdirs):
+            rows = self._journal.held(subdir, filename)
+            new = next(one for one in rows if one.sha256 == sha256)
+            olds = [one for one in rows if not one.aside]
+            for old in olds:
+                if self._place(old).exists():
+                    os.replace(self._place(old), self._place(old._replace(aside=True)))
+            if self._place(new).exists():
+                os.replace(self._place(new), self._place(new._replace(aside=False)))
+            with self._journal.transaction():
+                self._journal.hold([new._replace(aside=False), *(old._replace(aside=True) for old in olds)])
+
+    def _render_shards(self, subdir: str, names: Sequence[str]) -> dict[str, bytes | None]:
+        shards: dict[str, bytes | None] = {}
+        for name in names:
+            records = self._journal.of_name(subdir, name)
+            if not records:
+                shards[name] = None
+                continue
+            sha256, payload = render_shard(records)
+            shards[name] = sha256
+            path = self.folder / subdir / SHARD_FOLDER / f"{sha256.hex()}.msgpack.zst"
+            if not path.exists():
+                with replacing(path) as out:
+                    out.write(payload)
+        return shards
+
+    def _render_files(self, subdir: str, changed: Mapping[str, bytes | None]) -> None:
+        folder, journal = self.folder / subdir, self._journal
+        state = journal.states().get(subdir)
+        extra = orjson.loads(state.extra) if state is not None else {}
+        plain = folder / "repodata.json"
+        with replacing(plain) as out:
+            repodata = Repodata(out, subdir=subdir, extra=extra)
+            for section in ("packages", "packages.conda"):
+                repodata.section(section, journal.of_section(subdir, section))
+            repodata.v3(journal.of_section(subdir, "v3"))
+            repodata.end()
+        compress_beside(plain)
+        with replacing(folder / "run_exports.json") as out:
+            packages, conda = (journal.of_section(subdir, section) for section in ("packages", "packages.conda"))
+            write_run_exports(out, subdir=subdir, packages=packages, packages_conda=conda)
+        compress_beside(folder / "run_exports.json")
+        self._render_current(subdir, extra)
+        shards = {name: sha256 for name, sha256 in {**journal.shards(subdir), **changed}.items() if sha256 is not None}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        index = render_shard_index(subdir=subdir, extra_info=extra.get("info") or {}, shards=shards, created_at=now)
+        with replacing(folder / "repodata_shards.msgpack.zst") as out:
+            out.write(index)
+        with journal.transaction():
+            journal.rendered(subdir, changed)
+
+    def _render_current(self, subdir: str, extra: dict[str, object]) -> None:
+        plain = self.folder / subdir / "current_repodata.json"
+        if self._journal.count(subdir) > MAX_CURRENT_RECORDS:
+            # Clients that miss it ask for repodata.json; an old one would lie to them.
+            for path in (plain, plain.with_name(plain.name + ".zst"), plain.with_name(plain.name + ".bz2")):
+                path.unlink(missing_ok=True)
+            return
+        sections = {section: list(self._journal.of_section(subdir, section)) for section in ("packages", "packages.conda")}
+        chosen = choose_current([one for shown in sections.values() for one in shown], subdir=subdir)
+        with replacing(plain) as out:
+            repodata = Repodata(out, subdir=subdir, extra=extra)
+            for section, shown in sections.items():
+                repodata.section(section, (one for one in shown if one.filename in chosen))
+            repodata.end()
+        compress_beside(plain)
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left half written."""
+        for pattern in (f"*/.*{PART_SUFFIX}", f"*/{SHARD_FOLDER}/.*{PART_SUFFIX}"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
+
+
+def _is(held: Held, record: UpstreamRecord) -> bool:
+    """Whether these bytes are the record's: by sha256, else md5."""
+    return held.sha256 == record.sha256 if record.sha256 else bool(record.md5) and held.md5 == record.md5
+
+
+def _completed(record: UpstreamRecord, held: Held) -> bytes:
+    """The record as it is shown: with the sha256 and size of its bytes, where the upstream did not say them."""
+    if record.sha256 and record.facts.size is not None:
+        return record.raw
+    table = orjson.loads(record.raw)
+    return orjson.dumps({**table, "sha256": held.sha256, "size": held.size}, option=orjson.OPT_SORT_KEYS)

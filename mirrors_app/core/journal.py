@@ -1,0 +1,187 @@
+"""The journal of a folder mirror: one SQLite file that knows what is shown, which bytes are here, and what is yet to be rendered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mirrors_app.core.index_files import Shown
+from mirrors_app.core.records import UpstreamRecord
+from mirrors_app.core.target import Known, SubdirState
+
+SCHEMA_VERSION = 1
+CHUNK = 500
+_SCHEMA = """
+CREATE TABLE files (subdir TEXT, filename TEXT, name TEXT, section TEXT, spelling BLOB, digest BLOB, sha256 TEXT, md5 TEXT,
+                    size INTEGER, raw BLOB, PRIMARY KEY (subdir, filename));
+CREATE INDEX files_by_name ON files (subdir, name);
+CREATE TABLE bytes (subdir TEXT, filename TEXT, sha256 TEXT, md5 TEXT, size INTEGER, run_exports BLOB, aside INTEGER,
+                    PRIMARY KEY (subdir, filename, sha256));
+CREATE TABLE states (subdir TEXT PRIMARY KEY, state BLOB);
+CREATE TABLE shards (subdir TEXT, name TEXT, sha256 BLOB, PRIMARY KEY (subdir, name));
+CREATE TABLE dirty (subdir TEXT, name TEXT, PRIMARY KEY (subdir, name));
+CREATE TABLE outgoing (subdir TEXT, filename TEXT, PRIMARY KEY (subdir, filename));
+"""
+_SHOWN = "SELECT filename, section, raw, run_exports FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
+
+
+class Held(NamedTuple):
+    """Verified bytes of a file name. aside: they lie apart, since other bytes have the name."""
+
+    subdir: str
+    filename: str
+    sha256: str
+    md5: str
+    size: int
+    run_exports: bytes
+    aside: bool
+
+
+class Journal:
+    """Used from one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.execute("PRAGMA journal_mode=TRUNCATE")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA cache_size=-65536")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            with self.transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing, on the disk at the end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def states(self) -> dict[str, SubdirState]:
+        return {
+            subdir: msgspec.msgpack.decode(blob, type=SubdirState) for subdir, blob in self._db.execute("SELECT subdir, state FROM states")
+        }
+
+    def set_states(self, states: Mapping[str, SubdirState]) -> None:
+        rows = [(subdir, msgspec.msgpack.encode(state)) for subdir, state in states.items()]
+        self._db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", rows)
+
+    def known(self, subdir: str, names: Collection[str] | None) -> dict[str, Known]:
+        columns = "SELECT filename, name, spelling, digest, sha256, md5, size FROM files WHERE subdir=?"
+        if names is None:
+            rows: Iterable[Any] = self._db.execute(columns, (subdir,))
+        else:
+            rows = (
+                row
+                for chunk in _chunks(sorted(names))
+                for row in self._db.execute(f"{columns} AND name IN ({_marks(chunk)})", (subdir, *chunk))
+            )
+        return {row[0]: Known(*row[1:]) for row in rows}
+
+    def held(self, subdir: str, filename: str) -> list[Held]:
+        rows = self._db.execute("SELECT * FROM bytes WHERE subdir=? AND filename=?", (subdir, filename))
+        return [_held(row) for row in rows]
+
+    def all_held(self) -> dict[tuple[str, str], list[Held]]:
+        found: dict[tuple[str, str], list[Held]] = {}
+        for row in self._db.execute("SELECT * FROM bytes"):
+            found.setdefault((row[0], row[1]), []).append(_held(row))
+        return found
+
+    def hold(self, rows: Iterable[Held]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO bytes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def let_go(self, rows: Iterable[Held]) -> None:
+        self._db.executemany("DELETE FROM bytes WHERE subdir=? AND filename=? AND sha256=?", [row[:3] for row in rows])
+
+    def put(self, rows: Iterable[tuple[UpstreamRecord, bytes, Held]]) -> None:
+        """(record, raw as it is shown, its bytes)."""
+        values = [
+            (one.subdir, one.filename, one.name, one.section, one.spelling, one.digest, held.sha256, one.md5 or held.md5, held.size, raw)
+            for one, raw, held in rows
+        ]
+        self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?, ?)", {(row[0], row[2]) for row in values})
+        self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", [row[:2] for row in values])
+
+    def take(self, keys: Sequence[tuple[str, str]]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO dirty SELECT subdir, name FROM files WHERE subdir=? AND filename=?", keys)
+        self._db.executemany("DELETE FROM files WHERE subdir=? AND filename=?", keys)
+        self._db.executemany("INSERT OR IGNORE INTO outgoing VALUES (?, ?)", keys)
+
+    def dirty(self) -> dict[str, list[str]]:
+        """subdir -> names to be rendered."""
+        found: dict[str, list[str]] = {}
+        for subdir, name in self._db.execute("SELECT subdir, name FROM dirty ORDER BY subdir, name"):
+            found.setdefault(subdir, []).append(name)
+        return found
+
+    def mark_dirty(self, subdir: str, name: str = "") -> None:
+        """'' asks for the subdir's large files alone."""
+        self._db.execute("INSERT OR IGNORE INTO dirty VALUES (?, ?)", (subdir, name))
+
+    def rendered(self, subdir: str, shards: Mapping[str, bytes | None]) -> None:
+        """Names and their new shards, None where nothing is left."""
+        self._db.executemany("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", [(subdir, name, one) for name, one in shards.items() if one])
+        self._db.executemany("DELETE FROM shards WHERE subdir=? AND name=?", [(subdir, name) for name, one in shards.items() if not one])
+        self._db.execute("DELETE FROM dirty WHERE subdir=?", (subdir,))
+
+    def shards(self, subdir: str) -> dict[str, bytes]:
+        return dict(self._db.execute("SELECT name, sha256 FROM shards WHERE subdir=?", (subdir,)))
+
+    def outgoing(self) -> list[tuple[str, str]]:
+        """Files that are not shown any more and whose bytes are still there."""
+        return list(self._db.execute("SELECT subdir, filename FROM outgoing"))
+
+    def gone(self, keys: Sequence[tuple[str, str]]) -> None:
+        self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", keys)
+        self._db.executemany("DELETE FROM bytes WHERE subdir=? AND filename=?", keys)
+
+    def of_name(self, subdir: str, name: str) -> list[Shown]:
+        return self._shown("subdir=? AND name=?", (subdir, name))
+
+    def of_section(self, subdir: str, section: str) -> Iterator[Shown]:
+        yield from self._rows("subdir=? AND section=?", (subdir, section))
+
+    def shown_bytes(self, subdirs: Collection[str]) -> list[tuple[str, str, str]]:
+        """(subdir, filename, sha256) of shown files whose bytes still lie aside."""
+        found = self._db.execute(
+            "SELECT subdir, filename, sha256 FROM files JOIN bytes USING (subdir, filename, sha256) WHERE aside=1 ORDER BY subdir, filename"
+        )
+        return [row for row in found if row[0] in subdirs]
+
+    def count(self, subdir: str) -> int:
+        return int(self._db.execute("SELECT count(*) FROM files WHERE subdir=?", (subdir,)).fetchone()[0])
+
+    def _shown(self, where: str, values: tuple[str, ...]) -> list[Shown]:
+        return list(self._rows(where, values))
+
+    def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Shown]:
+        for filename, section, raw, run_exports in self._db.execute(f"{_SHOWN} WHERE {where} ORDER BY filename", values):
+            yield Shown(filename, section, raw, run_exports or b"{}")
+
+
+def _held(row: Any) -> Held:
+    return Held(*row)._replace(aside=bool(row[6]))
+
+
+def _marks(values: Collection[str]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
