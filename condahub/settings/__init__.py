@@ -7,4 +7,6 @@ from condahub.settings.storage import *  # noqa: F403
 from condahub.settings.queue import *  # noqa: F403
 from condahub.settings.cache import *  # noqa: F403
 from condahub.settings.rest import *  # noqa: F403
+from condahub.settings.mail import *  # noqa: F403
+from condahub.settings.network import *  # noqa: F403
 from condahub.settings.logs import *  # noqa: F403

@@ -1,0 +1,89 @@
+"""Mails a person what is due, as one message."""
+
+from __future__ import annotations
+
+import logging
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from condahub.accounts.models import User
+from condahub.accounts.policy import Actor
+from condahub.errors import Unavailable
+from condahub.events import selectors
+from condahub.events.models import InboxItem, MailState
+from condahub.events.types import type_named
+
+log = logging.getLogger(__name__)
+
+MAX_EVENTS = 50
+MAX_SUBJECT_CHARS = 150
+
+
+def send_mail(user_id: int) -> int:
+    """One mail with what is due for this person and may still be told; returns how many events it has.
+
+    Raises Unavailable where the mail server does not take it: then it stays due. A worker that dies between sending and
+    noting it sends again.
+    """
+    user = User.objects.filter(pk=user_id).first()
+    due = InboxItem.objects.filter(user_id=user_id, mail=MailState.DUE).select_related("event").order_by("id")
+    items = list(due)
+    if user is None or not items:
+        return 0
+    told = [item for item in items if _may_still(user, item)] if user.email and settings.CONDAHUB_EMAIL_ENABLED else []
+    if told:
+        _send(user, told)
+    told_ids = {item.pk for item in told}
+    InboxItem.objects.filter(pk__in=told_ids).update(mail=MailState.SENT)
+    InboxItem.objects.filter(pk__in=[item.pk for item in items if item.pk not in told_ids]).update(mail=MailState.NONE)
+    return len(told)
+
+
+def _may_still(user: User, item: InboxItem) -> bool:
+    try:
+        event_type = type_named(item.event.type)
+    except LookupError:
+        return False
+    return selectors.may_hear(Actor.of(user), item.event, event_type, selectors.target_now(item.event))
+
+
+def _send(user: User, items: list[InboxItem]) -> None:
+    first = items[0].event.sentence
+    subject = first if len(items) == 1 else f"{first} And {len(items) - 1} more."
+    if len(subject) > MAX_SUBJECT_CHARS:
+        subject = f"{subject[: MAX_SUBJECT_CHARS - 1]}…"
+    message = EmailMessage(
+        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{subject}",
+        body=_body(user, items),
+        to=[user.email],
+        # RFC 3834: no vacation notice comes back.
+        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+    )
+    try:
+        message.send()
+    except (SMTPException, OSError) as failure:
+        log.warning("a mail could not be sent: %s", type(failure).__name__)
+        raise Unavailable("The mail server does not take the mail.", hint="Is CONDAHUB_EMAIL_URL right, and the server up?") from None
+
+
+def _body(user: User, items: list[InboxItem]) -> str:
+    lines = [f"Hello {user.shown_name},", ""]
+    for item in items[:MAX_EVENTS]:
+        lines += [f"{item.event.at:%Y-%m-%d %H:%M} UTC  {item.event.severity.upper()}", f"  {item.event.sentence}", ""]
+    if len(items) > MAX_EVENTS:
+        lines += [f"And {len(items) - MAX_EVENTS} more.", ""]
+    lines += ["What you are told of, and how, is yours to change in your subscriptions on the hub:", settings.CONDAHUB_PUBLIC_URL]
+    return "\n".join(lines)
+
+
+def send_all_due() -> int:
+    """Mail everybody now, for a lane that does not work; one person's failure keeps nobody else's mail. Returns to how many."""
+    count = 0
+    for user_id in InboxItem.objects.filter(mail=MailState.DUE).order_by().values_list("user_id", flat=True).distinct():
+        try:
+            count += bool(send_mail(user_id))
+        except Unavailable:
+            log.warning("a mail stays due")
+    return count
