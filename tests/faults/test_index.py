@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from condahub.packages.maker import make_package
-from tests.faults.conftest import Channel, job_states, run_inside
+from tests.faults.hurt import job_states, open_channel, run_inside
 from tests.hub import RunningHub
 
 pytestmark = pytest.mark.real
@@ -24,10 +24,10 @@ print(fill(Channel.objects.get(name="tools"), {RECORDS}))
 
 
 def test_a_worker_killed_in_the_middle_of_a_render_is_not_noticed_by_readers(
-    start_a_hub: Callable[..., RunningHub], make_channel: Callable[[RunningHub], Channel], tmp_path: Path, eventually: Callable[..., object]
+    start_a_hub: Callable[..., RunningHub], tmp_path: Path, eventually: Callable[..., object]
 ) -> None:
     hub = start_a_hub()
-    channel = make_channel(hub)
+    channel = open_channel(hub)
     url = f"{channel.base}/linux-64/repodata.json.zst"
 
     def revision() -> int:
@@ -42,7 +42,7 @@ def test_a_worker_killed_in_the_middle_of_a_render_is_not_noticed_by_readers(
     before = httpx.get(url, timeout=20).content
     done = channel.upload(make_package(tmp_path, "latecomer", subdir="linux-64"))
     assert done.status_code == 201 and done.json()["revision"] == filled + 1
-    assert "latecomer-1.0-0.conda" in {row[0] for row in channel.rows("SELECT filename FROM channels_packagefile WHERE name = 'latecomer'")}
+    assert "latecomer-1.0-0.conda" in channel.recorded()
     eventually(lambda: "running" in job_states(channel, "channels.render"), within_seconds=20)
     time.sleep(0.1)
     killed = hub.kill("quick")

@@ -13,7 +13,7 @@ import pytest
 
 from condahub.packages.maker import make_package
 from condahub.storage.temporary import RESERVE_BYTES
-from tests.faults.conftest import Channel
+from tests.faults.hurt import Channel, open_channel
 from tests.hub import RunningHub, start_hub
 
 pytestmark = pytest.mark.real
@@ -41,11 +41,9 @@ def leave_free(folder: Path, size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, free - size)
 
 
-def test_a_full_disk_is_a_507_while_reads_go_on(
-    small_disk: Path, make_channel: Callable[[RunningHub], Channel], tmp_path: Path, eventually: Callable[..., object]
-) -> None:
+def test_a_full_disk_is_a_507_while_reads_go_on(small_disk: Path, tmp_path: Path, eventually: Callable[..., object]) -> None:
     with start_hub(small_disk) as hub:
-        channel = make_channel(hub)
+        channel = open_channel(hub)
         first, second = make_package(tmp_path, "first"), make_package(tmp_path, "second")
         assert channel.upload(first).status_code == 201
         leave_free(small_disk, RESERVE_BYTES + 2 * MIB)
@@ -75,11 +73,9 @@ def read(channel: Channel, *paths: Path) -> None:
             assert path.name in httpx.get(f"{base}/channels/tools/noarch/repodata.json", timeout=10).json()["packages.conda"]
 
 
-def test_a_store_that_is_gone_is_a_503_until_it_is_back(
-    start_a_hub: Callable[..., RunningHub], make_channel: Callable[[RunningHub], Channel], tmp_path: Path
-) -> None:
+def test_a_store_that_is_gone_is_a_503_until_it_is_back(start_a_hub: Callable[..., RunningHub], tmp_path: Path) -> None:
     hub = start_a_hub()
-    channel = make_channel(hub)
+    channel = open_channel(hub)
     first, second = make_package(tmp_path, "first"), make_package(tmp_path, "second")
     assert channel.upload(first).status_code == 201
     store = hub.data / "store"

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from condahub.packages.maker import make_package
-from tests.faults.conftest import Channel, connect, run_inside
+from tests.faults.hurt import Channel, connect, open_channel, run_inside
 from tests.hub import RunningHub, start_hub
 
 pytestmark = pytest.mark.real
@@ -33,13 +33,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 
 @pytest.fixture(scope="module")
 def channel(hub: RunningHub) -> Channel:
-    for path, body in (
-        ("organizations", {"name": "acme"}),
-        ("channels", {"organization": "acme", "name": "tools", "visibility": "public"}),
-    ):
-        made = httpx.post(f"{hub.url}/api/hub/v1/{path}", json=body, headers=hub.headers, timeout=20)
-        assert made.status_code == 201, made.text
-    return Channel(hub)
+    return open_channel(hub)
 
 
 def large_package(folder: Path, name: str, megabytes: int = 3) -> Path:
