@@ -30,6 +30,17 @@ def is_newer(one: str, other: str) -> bool:
     return bool(first > second)
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts write the same version ("1.0" and "1.0.0")."""
+    first, second = _parsed(one), _parsed(other)
+    return one == other or (first is not None and second is not None and bool(first == second))
+
+
+def is_version(text: str) -> bool:
+    """Whether it is a version at all (CEP-33)."""
+    return _parsed(text) is not None
+
+
 def latest(versions: Iterable[str]) -> str:
     """The latest of some versions, '' of none."""
     best = ""

@@ -12,7 +12,7 @@ from mirrors_app.core.upstream import Entry, Reading, records_of
 
 @dataclass(slots=True)
 class Diff:
-    """added: new file names; changed: other metadata, the same bytes; replaced: other bytes under the same name;
+    """added: new file names; changed: other metadata (or back again), the same bytes; replaced: other bytes under the same name;
     gone: file names that the index no longer has; unchanged: how many are as they were; refused: records that can't be taken.
     """
 
@@ -31,7 +31,7 @@ def compare(records: Iterable[UpstreamRecord], known: Mapping[str, Known], seen:
         before = known.get(record.filename)
         if before is None:
             diff.added.append(record)
-        elif before.digest == record.digest:
+        elif before.digest == record.digest and not before.left:
             diff.unchanged += 1
         elif same_bytes(before, record.facts):
             diff.changed.append(record)
@@ -46,7 +46,7 @@ def compare_entries(reading: Reading, entries: Collection[Entry], known: Mapping
     fresh: list[Entry] = []
     for entry in entries:
         before = known.get(entry.filename)
-        if before is not None and before.spelling and before.spelling == digest_of(memoryview(entry.raw)):
+        if before is not None and before.spelling and not before.left and before.spelling == digest_of(memoryview(entry.raw)):
             seen.add(entry.filename)
             diff.unchanged += 1
         else:
@@ -54,8 +54,13 @@ def compare_entries(reading: Reading, entries: Collection[Entry], known: Mapping
     compare(records_of(reading, fresh, diff.refused), known, seen, diff)
     # A name whose record became unreadable is no removal: what was shown stays.
     seen.update(one.filename for one in diff.refused)
-    diff.gone = sorted(known.keys() - seen)
+    find_gone(known, seen, diff)
     return diff
+
+
+def find_gone(known: Mapping[str, Known], seen: Collection[str], diff: Diff) -> None:
+    """What is shown, was not seen, and did not leave earlier already."""
+    diff.gone = sorted(filename for filename, one in known.items() if filename not in seen and not one.left)
 
 
 def same_bytes(before: Known, now: Facts) -> bool:

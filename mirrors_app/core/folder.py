@@ -145,6 +145,7 @@ class FolderTarget:
             rows.append((record, _completed(record, own), own))
         with self._journal.transaction():
             self._journal.take(publication.take)
+            self._journal.leave(publication.left)
             self._journal.put(rows)
             self._journal.set_states(publication.states)
             for subdir in (*publication.states, NOARCH):

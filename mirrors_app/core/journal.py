@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 CHUNK = 500
 _SCHEMA = """
 CREATE TABLE files (subdir TEXT, filename TEXT, name TEXT, section TEXT, spelling BLOB, digest BLOB, sha256 TEXT, md5 TEXT,
-                    size INTEGER, raw BLOB, PRIMARY KEY (subdir, filename));
+                    size INTEGER, raw BLOB, gone INTEGER DEFAULT 0, PRIMARY KEY (subdir, filename));
 CREATE INDEX files_by_name ON files (subdir, name);
 CREATE TABLE bytes (subdir TEXT, filename TEXT, sha256 TEXT, md5 TEXT, size INTEGER, run_exports BLOB, aside INTEGER,
                     PRIMARY KEY (subdir, filename, sha256));
@@ -80,7 +80,7 @@ class Journal:
         self._db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", rows)
 
     def known(self, subdir: str, names: Collection[str] | None) -> dict[str, Known]:
-        columns = "SELECT filename, name, spelling, digest, sha256, md5, size FROM files WHERE subdir=?"
+        columns = "SELECT filename, name, spelling, digest, sha256, md5, size, gone FROM files WHERE subdir=?"
         if names is None:
             rows: Iterable[Any] = self._db.execute(columns, (subdir,))
         else:
@@ -89,7 +89,7 @@ class Journal:
                 for chunk in _chunks(sorted(names))
                 for row in self._db.execute(f"{columns} AND name IN ({_marks(chunk)})", (subdir, *chunk))
             )
-        return {row[0]: Known(*row[1:]) for row in rows}
+        return {row[0]: _known(row) for row in rows}
 
     def held(self, subdir: str, filename: str) -> list[Held]:
         rows = self._db.execute("SELECT * FROM bytes WHERE subdir=? AND filename=?", (subdir, filename))
@@ -113,7 +113,7 @@ class Journal:
             (one.subdir, one.filename, one.name, one.section, one.spelling, one.digest, held.sha256, one.md5 or held.md5, held.size, raw)
             for one, raw, held in rows
         ]
-        self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values)
         self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?, ?)", {(row[0], row[2]) for row in values})
         self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", [row[:2] for row in values])
 
@@ -121,6 +121,10 @@ class Journal:
         self._db.executemany("INSERT OR IGNORE INTO dirty SELECT subdir, name FROM files WHERE subdir=? AND filename=?", keys)
         self._db.executemany("DELETE FROM files WHERE subdir=? AND filename=?", keys)
         self._db.executemany("INSERT OR IGNORE INTO outgoing VALUES (?, ?)", keys)
+
+    def leave(self, keys: Sequence[tuple[str, str]]) -> None:
+        """The upstream has these no more, and they stay."""
+        self._db.executemany("UPDATE files SET gone=1 WHERE subdir=? AND filename=?", keys)
 
     def dirty(self) -> dict[str, list[str]]:
         """subdir -> names to be rendered."""
@@ -172,6 +176,10 @@ class Journal:
     def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Shown]:
         for filename, section, raw, run_exports in self._db.execute(f"{_SHOWN} WHERE {where} ORDER BY filename", values):
             yield Shown(filename, section, raw, run_exports or b"{}")
+
+
+def _known(row: Any) -> Known:
+    return Known(*row[1:])._replace(left=bool(row[7]))
 
 
 def _held(row: Any) -> Held:

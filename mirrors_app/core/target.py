@@ -16,7 +16,9 @@ IndexKind = Literal["shards", "zst", "json", "bz2", "lock", "missing"]
 
 
 class Known(NamedTuple):
-    """What the target shows of one file: digests as in UpstreamRecord; sha256, md5 lower-case hex or ''; size in bytes."""
+    """What the target shows of one file: digests as in UpstreamRecord; sha256, md5 lower-case hex or ''; size in bytes;
+    left: the upstream has it no more (or the filters would not take it now), and it is kept.
+    """
 
     name: str
     spelling: bytes
@@ -24,15 +26,17 @@ class Known(NamedTuple):
     sha256: str
     md5: str
     size: int
+    left: bool = False
 
 
 class SubdirState(msgspec.Struct, frozen=True):
     """Which revision of the upstream a subdir was last brought to.
 
-    url, etag, last_modified: of the index that was read; digest: sha256 of its bytes, hex; shards: name -> hash, of names that
-    were brought over whole; decided: digest of the filters; extra: the index's other top-level keys as JSON, locations dropped;
-    refused: filename -> reason, still true while nothing changes; rejected: filename -> sha256 of bytes that were what the index
-    promised and yet no package that may be shown: they are not fetched again.
+    url, etag, last_modified: of the index that was read; digest: sha256 of its bytes, hex; count: its records, or names where it is
+    sharded; records: how many of them are shown; shards: name -> hash, of names that were brought over whole; decided: digest of
+    the filters; extra: the index's other top-level keys as JSON, locations dropped; refused: filename -> reason, still true while
+    nothing changes; rejected: filename -> sha256 of bytes that were what the index promised and yet no package that may be shown:
+    they are not fetched again.
     """
 
     kind: IndexKind
@@ -40,6 +44,8 @@ class SubdirState(msgspec.Struct, frozen=True):
     etag: str = ""
     last_modified: str = ""
     digest: str = ""
+    count: int = 0
+    records: int = 0
     shards: dict[str, bytes] = {}
     decided: str = ""
     extra: bytes = b"{}"
@@ -80,12 +86,14 @@ class Fetched:
 class Publication:
     """One atomic change of what the target shows.
 
-    put: records to show, new or with new metadata; take: (subdir, filename) not to be shown any more; states: of the subdirs that
+    put: records to show, new or with new metadata; take: (subdir, filename) not to be shown any more; left: those that go on being
+    shown though the upstream has them no more (`Known.left`; a later `put` ends it); states: of the subdirs that
     were read; raw: the upstream's index of them, as it came; summary: one line for the history.
     """
 
     put: Sequence[UpstreamRecord]
     take: Sequence[tuple[str, str]]
+    left: Sequence[tuple[str, str]]
     states: Mapping[str, SubdirState]
     raw: Mapping[str, bytes] = field(default_factory=dict)
     summary: str = ""

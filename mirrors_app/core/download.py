@@ -1,0 +1,253 @@
+"""Brings packages in: many at a time, each verified against its record and its own metadata before anything is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import urljoin
+
+from condahub.errors import HubError, StorageFull
+from condahub.packages.pool import inspect
+from condahub.packages.reader import PackageInfo, check_identity
+from mirrors_app.core.errors import Cancelled, UpstreamBroken, UpstreamError, WindowClosed
+from mirrors_app.core.fetch import Fetcher
+from mirrors_app.core.records import Refused, UpstreamRecord, record_of
+from mirrors_app.core.target import Fetched, Target, Temporary
+
+# Once more from the beginning: what came wrong once may have been a cache in between.
+TRIES_OF_WRONG_BYTES = 2
+MAX_PACKAGE_BYTES = 64 * 2**30
+BATCH_FILES = 64
+BATCH_BYTES = 64 * 2**20
+SETTLE_SECONDS = 3.0
+SETTLE_FILES = 2_000
+SERVER_FAULT = 500
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple):
+    """A package to bring in; aside: it is kept but not shown."""
+
+    record: UpstreamRecord
+    aside: bool = False
+
+
+class Rejected(HubError):
+    """The bytes are what the index promised, but no package that may be shown; asking again would bring the same."""
+
+    code = "package_rejected"
+
+
+class Progress(Protocol):
+    """Hears of a run while it goes. All of it may be called many times a second, from the run's own thread."""
+
+    def phase(self, name: str) -> None:
+        """'index', 'plan', 'download', 'publish'."""
+        ...
+
+    def planned(self, files: int, size_bytes: int) -> None: ...
+
+    def received(self, count_bytes: int) -> None: ...
+
+    def finished(self, files: int) -> None: ...
+
+    def log(self, line: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Downloads:
+    """fetched: verified and kept; refused: not brought in for now; rejected: not to be fetched again; stopped: why it ended early."""
+
+    fetched: list[UpstreamRecord] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    rejected: list[tuple[UpstreamRecord, str]] = field(default_factory=list)
+    bytes: int = 0
+    stopped: HubError | None = None
+
+
+class Downloader:
+    """target_thread: the one thread from which the target is spoken to; fallbacks: other channel addresses with the same files."""
+
+    def __init__(
+        self, fetcher: Fetcher, target: Target, target_thread: Executor, *, progress: Progress, workers: int, fallbacks: Sequence[str] = ()
+    ) -> None:
+        self._fetcher, self._target, self._thread = fetcher, target, target_thread
+        self._progress, self._workers, self._fallbacks = progress, workers, fallbacks
+        self._result = Downloads()
+        self._verified: asyncio.Queue[tuple[Wanted, Temporary] | None] = asyncio.Queue(maxsize=4 * BATCH_FILES)
+
+    async def run(self, wanted: Sequence[Wanted]) -> Downloads:
+        """One bad package never stops the rest; a full disk, a closed window or a cancel ends it with what was kept by then."""
+        waiting = iter(wanted)
+        keeper = asyncio.create_task(self._keep_all())
+        work = asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(wanted)))))
+        try:
+            # Whichever fails first ends both: workers must not wait for a keeper that is gone.
+            both: set[asyncio.Future[Any]] = {work, keeper}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            if not keeper.done():
+                await self._verified.put(None)
+            await keeper
+        if not work.cancelled():
+            work.result()
+        return self._result
+
+    async def _work(self, waiting: Iterator[Wanted]) -> None:
+        for one in waiting:
+            if self._result.stopped is not None:
+                return
+            try:
+                temporary = await self._fetch(one.record)
+            except (Cancelled, WindowClosed, StorageFull) as error:
+                self._result.stopped = error
+                return
+            except HubError as error:
+                self._refuse(one.record, error.detail)
+                continue
+            await self._verified.put((one, temporary))
+
+    async def _fetch(self, record: UpstreamRecord) -> Temporary:
+        """The record's very bytes, from the first address that has them."""
+        failure: UpstreamError | None = None
+        for url in self._addresses(record):
+            for _ in range(TRIES_OF_WRONG_BYTES):
+                try:
+                    return await self._fetch_from(url, record)
+                except UpstreamBroken as error:
+                    failure = error
+                except (WindowClosed, Cancelled):
+                    raise
+                except UpstreamError as error:
+                    failure = failure or error
+                    break
+        assert failure is not None
+        raise failure
+
+    async def _fetch_from(self, url: str, record: UpstreamRecord) -> Temporary:
+        temporary = await self._fetcher.download(
+            url,
+            lambda: self._target.temporary(record),
+            max_bytes=record.size or MAX_PACKAGE_BYTES,
+            progress=self._progress.received,
+        )
+        if (wrong := wrong_bytes(record, temporary)) is not None:
+            temporary.close()
+            raise UpstreamBroken(wrong)
+        return temporary
+
+    def _addresses(self, record: UpstreamRecord) -> list[str]:
+        return [record.url, *(urljoin(base, f"{record.subdir}/{record.filename.replace('+', '%2B')}") for base in self._fallbacks)]
+
+    def _refuse(self, record: UpstreamRecord, reason: str) -> None:
+        self._result.refused.append(Refused(record.subdir, record.filename, reason))
+        self._progress.log(f"{record.subdir}/{record.filename}: {reason}")
+        self._progress.finished(1)
+
+    async def _keep_all(self) -> None:
+        """Inspect and keep what was verified, a batch at a time: a thread is woken once for many small packages."""
+        loop = asyncio.get_running_loop()
+        settled_at, unsettled, open_ = loop.time(), 0, True
+        while open_:
+            batch, open_ = await self._next_batch()
+            if batch:
+                unsettled += await self._keep(batch)
+            if unsettled and (not open_ or loop.time() - settled_at > SETTLE_SECONDS or unsettled > SETTLE_FILES):
+                await self._on_target(self._target.settle)
+                settled_at, unsettled = loop.time(), 0
+
+    async def _next_batch(self) -> tuple[list[tuple[Wanted, Temporary]], bool]:
+        batch: list[tuple[Wanted, Temporary]] = []
+        size = 0
+        item = await self._verified.get()
+        while item is not None:
+            batch.append(item)
+            size += item[1].size
+            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES or self._verified.empty():
+                return batch, True
+            item = self._verified.get_nowait()
+        return batch, False
+
+    async def _keep(self, batch: Sequence[tuple[Wanted, Temporary]]) -> int:
+        try:
+            inspected = await asyncio.to_thread(_inspect_all, batch)
+            good = [one for one in inspected if isinstance(one, Fetched)]
+            for one in inspected:
+                if isinstance(one, _Bad):
+                    if one.for_good:
+                        self._result.rejected.append((one.record, one.reason))
+                    self._refuse(one.record, one.reason)
+            refused = {(one.subdir, one.filename): one for one in await self._on_target(lambda: self._target.keep(good))}
+        except StorageFull as error:
+            self._result.stopped = error
+            return 0
+        except HubError as error:
+            for wanted, _ in batch:
+                self._refuse(wanted.record, error.detail)
+            return 0
+        finally:
+            for _, temporary in batch:
+                temporary.close()
+        for fetched in good:
+            if (no := refused.get(fetched.record.key)) is not None:
+                self._refuse(fetched.record, no.reason)
+                continue
+            self._result.fetched.append(fetched.record)
+            self._result.bytes += fetched.bytes.size
+            self._progress.finished(1)
+        return len(good)
+
+    async def _on_target(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def wrong_bytes(record: UpstreamRecord, temporary: Temporary) -> str | None:
+    """What is wrong with the bytes that came, by size, then sha256, else md5; None when they are the record's."""
+    if record.facts.size is not None and temporary.size != record.size:
+        return f"It came with {temporary.size} bytes in place of {record.size}."
+    if record.sha256:
+        return None if temporary.sha256 == record.sha256 else "It came with another sha256 than its record has."
+    return None if temporary.md5 == record.md5 else "It came with another md5 than its record has."
+
+
+class _Bad(NamedTuple):
+    """A package that was read and is not taken; for_good: the same bytes would be refused again."""
+
+    record: UpstreamRecord
+    reason: str
+    for_good: bool
+
+
+def _inspect_all(batch: Sequence[tuple[Wanted, Temporary]]) -> list[Fetched | _Bad]:
+    found: list[Fetched | _Bad] = []
+    for wanted, temporary in batch:
+        record = wanted.record
+        try:
+            info = inspect(temporary.path, filename=record.filename)
+            if not record.raw:
+                record = record_of_package(info, record, sha256=temporary.sha256, size=temporary.size)
+            agree(info, record)
+        except HubError as error:
+            found.append(_Bad(record, error.detail, for_good=error.status < SERVER_FAULT))
+        else:
+            found.append(Fetched(record, info, temporary, wanted.aside))
+    return found
+
+
+def record_of_package(info: PackageInfo, known: UpstreamRecord, *, sha256: str, size: int) -> UpstreamRecord:
+    """The record of a package of which only address and hash were known, out of its own info/index.json."""
+    table = {**info.index, "sha256": sha256, "size": size, **({"md5": known.md5} if known.md5 else {}), "subdir": known.subdir}
+    return record_of(subdir=known.subdir, filename=known.filename, section=known.section, table=table, base_url=known.url, spelling=b"")
+
+
+def agree(info: PackageInfo, record: UpstreamRecord) -> None:
+    """Refuse a package whose own info/index.json is of another identity than the record (Rejected, PackageIdentity)."""
+    check_identity(info, subdir=record.subdir, filename=record.filename)
+    if info.build_number != record.facts.build_number:
+        raise Rejected(f"Its info/index.json has build number {info.build_number}, its record {record.facts.build_number}.")
