@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+
+from condahub.storage.answers import BytesAnswer
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -16,14 +19,31 @@ BYTE_DOORS = ("/channels/", "/get/")
 _TOKEN_PREFIX = "/t/"  # noqa: S105
 
 
+# Makes the whole answer of a WSGI environ, or None to leave it to Django.
+HotDoor = Callable[[Environ], BytesAnswer | None]
+
+
 class DataRequest(WSGIRequest):
     urlconf = "condahub.urls_data"
 
 
 class DataHandler(WSGIHandler):
-    """Django without middleware: no session, no cookies, nothing that touches a streamed body."""
+    """Django without middleware: no session, no cookies, nothing that touches a streamed body.
+
+    The URLconf's `hot_doors` are asked first: what they answer does without Django's request and response.
+    """
 
     request_class = DataRequest
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hot_doors: tuple[HotDoor, ...] = import_module(DataRequest.urlconf).hot_doors
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
+        for hot_door in self._hot_doors:
+            if (answer := hot_door(environ)) is not None:
+                return answer.send(environ, start_response)
+        return super().__call__(environ, start_response)
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Callable[..., Any]] = []

@@ -10,3 +10,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^livez$", health.live),
     re_path(r"^readyz$", health.ready),
 ]
+
+# Asked before these patterns; they answer the same, faster (condahub.handlers).
+hot_doors = (conda.answer,)

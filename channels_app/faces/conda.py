@@ -1,16 +1,21 @@
-"""The conda protocol: GET and HEAD of a channel's index and packages, now or as they were at a revision."""
+"""The conda protocol: GET and HEAD of a channel's index and packages, now or as they were at a revision.
+
+Answers are made of a WSGI environ alone, so that `answer` can send them without Django's request and response.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.db import DatabaseError, close_old_connections
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
 from channels_app import doors
@@ -25,19 +30,50 @@ from condahub.audit.context import asked_from
 from condahub.audit.services import record as audit
 from condahub.errors import Forbidden, Gone, HubError, NotAuthenticated, NotFound, Unavailable
 from condahub.packages.names import MAX_FILENAME_CHARS, check_subdir
-from condahub.storage.serve import serve_blob, serve_bytes
+from condahub.storage.answers import BytesAnswer, Representation, answer_blob, answer_bytes
+from condahub.storage.serve import as_response
 
 log = logging.getLogger(__name__)
+Environ = Mapping[str, Any]
+DOORS = ("/channels/", "/get/")
+REMEMBERED_OFFERS = 8192
 YEAR_SECONDS = 31_536_000
 # How far the clocks of two nodes may differ.
 CLOCK_SECONDS = 60
 PACKAGE_TYPES = {".conda": "application/vnd.conda.package.v2", ".tar.bz2": "application/vnd.conda.package.v1"}
 
 
+def answer(environ: Environ) -> BytesAnswer | None:
+    """What `serve` answers, past Django's request and response, which cost more than all the rest; None leaves it to `serve`.
+
+    Refusals are left: they are rare, and are told and recorded in one place.
+    """
+    path: str = environ["PATH_INFO"]
+    prefix = next((door for door in DOORS if path.startswith(door)), "")
+    # What is no plain text is for Django to decode.
+    if not prefix or environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ.get("SCRIPT_NAME") or not _is_plain(path):
+        return None
+    # As Django does at the beginning of a request.
+    close_old_connections()
+    try:
+        return _answer(environ, _who(environ), path[len(prefix) :])
+    except (HubError, DatabaseError):
+        return None
+
+
+def _is_plain(path: str) -> bool:
+    return path.isascii() and path.isprintable()
+
+
 def serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     """`rest` is `<channel>[@<revision or time>]/[<subdir>/]<file>`; every refusal is a sentence with the right status."""
     try:
-        return _serve(request, rest)
+        if request.method not in ("GET", "HEAD"):
+            raise HubError("Only GET and HEAD are answered here.", code="method_not_allowed", status=405, headers={"Allow": "GET, HEAD"})
+        actor = _who(request.META)
+        # The refusals' record reads it from there.
+        request.actor = actor  # type: ignore[attr-defined]
+        return as_response(_answer(request.META, actor, rest))
     except HubError as error:
         if error.status in (401, 403):
             with asked_from(request.META):
@@ -54,14 +90,11 @@ def error_answer(error: HubError) -> HttpResponse:
     return HttpResponse(body, status=error.status, content_type="application/json", headers={"Cache-Control": "no-store", **error.headers})
 
 
-def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
-    if request.method not in ("GET", "HEAD"):
-        return error_answer(
-            HubError("Only GET and HEAD are answered here.", code="method_not_allowed", status=405, headers={"Allow": "GET, HEAD"})
-        )
-    actor = actor_from_headers(request.META, path_token=request.META.get("condahub.path_token"))
-    # The refusals' record reads it from there.
-    request.actor = actor  # type: ignore[attr-defined]
+def _who(environ: Environ) -> Actor:
+    return actor_from_headers(environ, path_token=environ.get("condahub.path_token"))
+
+
+def _answer(environ: Environ, actor: Actor, rest: str) -> BytesAnswer:
     asked, _, path = rest.partition("/")
     name, at, moment = asked.partition("@")
     is_package = path.endswith((".conda", ".tar.bz2"))
@@ -74,14 +107,14 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     if slash:
         _check_folder(path, subdir.removesuffix("/shards") if is_shard else subdir)
     if not filename or filename == "index.html":
-        return _page(request, door, number)
+        return _page(environ, door, number)
     if is_package:
-        return _package(request, actor, door, _Past(number, _is_over(moment)) if at else None, subdir, filename)
+        return _package(environ, actor, door, _Past(number, _is_over(moment)) if at else None, subdir, filename)
     if is_shard:
-        return _shard(request, door, subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst"))
+        return _shard(environ, door, subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst"))
     if filename == "notices.json" and not subdir:
-        return _notices(request, door)
-    return _index(request, door, number, subdir, filename, is_head=not at)
+        return _notices(environ, door)
+    return _index(environ, door, number, subdir, filename, is_head=not at)
 
 
 def _enter(actor: Actor, name: str, *, fresh: bool) -> Door:
@@ -132,7 +165,7 @@ def _scope(door: Door) -> str:
     return "public" if door.visibility == "public" else "private"
 
 
-def _package(request: HttpRequest, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> HttpResponseBase:
+def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> BytesAnswer:
     if len(filename) > MAX_FILENAME_CHARS or "\x00" in filename:
         raise _no_such_file(f"{subdir}/{filename}")
     file = doors.served_file(door, subdir, filename) if past is None else _file_at(door, past.number, subdir, filename)
@@ -143,20 +176,13 @@ def _package(request: HttpRequest, actor: Actor, door: Door, past: _Past | None,
     if file.state == FileState.HELD:
         raise Forbidden(f"'{filename}' is held: {file.reason}", code="held", hint="It is shown again when IT releases it.")
     immutable = not door.allow_overwrite or (past is not None and past.is_fixed)
-    response = serve_blob(
-        request,
-        namespace="packages",
-        sha256=file.sha256,
-        size=file.size,
-        content_type=PACKAGE_TYPES[".conda" if filename.endswith(".conda") else ".tar.bz2"],
-        etag=file.sha256,
-        cache_control=f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache",
-        last_modified=file.indexed_at,
-    )
-    if request.method == "GET" and _is_download(request, response):
+    cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
+    offered = _offered(file, ".conda" if filename.endswith(".conda") else ".tar.bz2", cache_control)
+    answered = answer_blob(environ, offered, namespace="packages", sha256=file.sha256)
+    if environ["REQUEST_METHOD"] == "GET" and _is_download(environ, answered):
         downloads.count(file.file_id)
         if settings.CONDAHUB_AUDIT_DOWNLOADS and door.visibility != "public":
-            with asked_from(request.META):
+            with asked_from(environ):
                 audit(
                     actor=actor,
                     action="package.download",
@@ -164,14 +190,26 @@ def _package(request: HttpRequest, actor: Actor, door: Door, past: _Past | None,
                     organization_id=door.target.organization_id,
                     details={"sha256": file.sha256},
                 )
-    return response
+    return answered
 
 
-def _is_download(request: HttpRequest, response: HttpResponseBase) -> bool:
+@lru_cache(maxsize=REMEMBERED_OFFERS)
+def _offered(file: ServedFile, extension: str, cache_control: str) -> Representation:
+    """A function of its arguments alone."""
+    return Representation.of(
+        file.size,
+        content_type=PACKAGE_TYPES[extension],
+        etag=file.sha256,
+        cache_control=cache_control,
+        last_modified=file.indexed_at,
+    )
+
+
+def _is_download(environ: Environ, answered: BytesAnswer) -> bool:
     """Whole files count, and the first part of one that comes in parts."""
-    if response.status_code == 206:
-        return str(request.META.get("HTTP_RANGE", "")).startswith("bytes=0-")
-    return response.status_code in (200, 302)
+    if answered.status == 206:
+        return str(environ.get("HTTP_RANGE", "")).startswith("bytes=0-")
+    return answered.status in (200, 302)
 
 
 def _file_at(door: Door, number: int, subdir: str, filename: str) -> ServedFile | None:
@@ -195,49 +233,36 @@ def _file_at(door: Door, number: int, subdir: str, filename: str) -> ServedFile 
     return None
 
 
-def _shard(request: HttpRequest, door: Door, subdir: str, sha256: str) -> HttpResponseBase:
+def _shard(environ: Environ, door: Door, subdir: str, sha256: str) -> BytesAnswer:
     body = answers.shard(door.channel_id, subdir, sha256)
     if body is None:
         raise _no_such_file(f"{subdir}/shards/{sha256[:64]}.msgpack.zst")
-    return serve_bytes(
-        request, body, content_type="application/zstd", etag=sha256, cache_control=f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable"
-    )
+    control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable"
+    return answer_bytes(environ, body, Representation.of(len(body), content_type="application/zstd", etag=sha256, cache_control=control))
 
 
-def _index(request: HttpRequest, door: Door, number: int, subdir: str, filename: str, *, is_head: bool) -> HttpResponseBase:
+def _index(environ: Environ, door: Door, number: int, subdir: str, filename: str, *, is_head: bool) -> BytesAnswer:
     try:
         found = answers.answer(door.channel_id, number, subdir, filename, is_head=is_head)
     except Revision.DoesNotExist:
         raise Unavailable("This revision is being replaced; try again.", retry_after_seconds=1) from None
     if found is None:
         raise _no_such_file(f"{subdir}/{filename}" if subdir else filename)
-    headers = {"X-Condahub-Revision": str(found.revision)}
-    # Revalidated at each use: what was published is seen at once, and an unchanged index costs a 304.
-    control = f"{_scope(door)}, no-cache"
-    if found.body is not None:
-        return serve_bytes(
-            request,
-            found.body,
-            content_type=found.media_type,
-            etag=found.sha256,
-            cache_control=control,
-            last_modified=found.changed_at,
-            headers=headers,
-        )
-    return serve_blob(
-        request,
-        namespace="index",
-        sha256=found.sha256,
-        size=found.size,
+    offered = Representation.of(
+        found.size,
         content_type=found.media_type,
         etag=found.sha256,
-        cache_control=control,
+        # Revalidated at each use: what was published is seen at once, and an unchanged index costs a 304.
+        cache_control=f"{_scope(door)}, no-cache",
         last_modified=found.changed_at,
-        headers=headers,
+        headers={"X-Condahub-Revision": str(found.revision)},
     )
+    if found.body is not None:
+        return answer_bytes(environ, found.body, offered)
+    return answer_blob(environ, offered, namespace="index", sha256=found.sha256)
 
 
-def _notices(request: HttpRequest, door: Door) -> HttpResponseBase:
+def _notices(environ: Environ, door: Door) -> BytesAnswer:
     """notices.json (CEP-6): tells those who still use an old name."""
     notices = []
     if door.asked_name != door.name:
@@ -251,18 +276,20 @@ def _notices(request: HttpRequest, door: Door) -> HttpResponseBase:
                 "expires_at": (renamed_at + timedelta(days=365)).isoformat(),
             }
         )
-    body = json.dumps({"notices": notices}).encode()
-    return serve_bytes(
-        request, body, content_type="application/json", etag=answers.etag_of(body), cache_control=f"{_scope(door)}, no-cache"
-    )
+    return _small_json(environ, door, {"notices": notices})
 
 
-def _page(request: HttpRequest, door: Door, number: int) -> HttpResponseBase:
+def _page(environ: Environ, door: Door, number: int) -> BytesAnswer:
     """A browser is sent to the channel's page; a program gets the subdirs."""
-    if "text/html" in request.META.get("HTTP_ACCEPT", ""):
-        return HttpResponseRedirect(f"{settings.CONDAHUB_PUBLIC_URL}/ui/channels/{door.name}")
+    if "text/html" in environ.get("HTTP_ACCEPT", ""):
+        location = f"{settings.CONDAHUB_PUBLIC_URL}/ui/channels/{door.name}"
+        return BytesAnswer(302, {"Location": location, "Content-Length": "0"})
     view = answers.view(door.channel_id, number)
-    body = json.dumps({"channel": door.name, "revision": number, "subdirs": sorted(view.subdirs)}).encode()
-    return serve_bytes(
-        request, body, content_type="application/json", etag=answers.etag_of(body), cache_control=f"{_scope(door)}, no-cache"
-    )
+    return _small_json(environ, door, {"channel": door.name, "revision": number, "subdirs": sorted(view.subdirs)})
+
+
+def _small_json(environ: Environ, door: Door, value: object) -> BytesAnswer:
+    body = json.dumps(value).encode()
+    control = f"{_scope(door)}, no-cache"
+    etag = answers.etag_of(body)
+    return answer_bytes(environ, body, Representation.of(len(body), content_type="application/json", etag=etag, cache_control=control))
