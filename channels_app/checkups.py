@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from channels_app.index import maps
 from channels_app.index.maps import ShardMap
-from channels_app.index.render import FileRow, render_name
+from channels_app.index.publish import ROW_FIELDS, file_row
+from channels_app.index.render import render_name
 from channels_app.models import Blob, Channel, DirtyName, PackageFile, Revision, Shard
 from condahub.ops.doctor import Finding, ok, warning
 from condahub.ops.verify import Problem
@@ -20,13 +21,14 @@ from condahub.storage.blobs import BlobMissing, blobs
 # The settle job looks every 10 s.
 DIRTY_SECONDS = 60
 BATCH = 500
-ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked")
 
 
 def check_dirty_names() -> Finding:
     """Changes that are recorded and not yet shown in the index."""
-    oldest = DirtyName.objects.aggregate(oldest=Min("marked_at"))["oldest"]
-    count = DirtyName.objects.count()
+    # Those that wait are part of a change that is not complete yet.
+    dirty = DirtyName.objects.filter(waits=False)
+    oldest = dirty.aggregate(oldest=Min("marked_at"))["oldest"]
+    count = dirty.count()
     if oldest is not None and timezone.now() - oldest > timedelta(seconds=DIRTY_SECONDS):
         return warning(
             f"{count} changed package names have waited since {oldest:%Y-%m-%d %H:%M:%S} UTC to be indexed.",
@@ -126,7 +128,7 @@ def _verify_head(channel: Channel) -> Iterator[Problem | None]:
     for subdir, name in sorted(keys):
         yield None
         rows = PackageFile.objects.filter(channel=channel, subdir=subdir, name=name).order_by().values_list(*ROW_FIELDS)
-        made = render_name(name, [FileRow(*row) for row in rows])
+        made = render_name(name, [file_row(row) for row in rows])
         if (made.sha256 if made else None) == shown.get(subdir, {}).get(name):
             continue
         now = Channel.objects.values_list("head", flat=True).filter(pk=channel.pk).first()

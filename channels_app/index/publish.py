@@ -8,20 +8,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from channels_app.index import maps, stage2
 from channels_app.index.render import CODEC, RENDERER, FileRow, RenderedName, render_name
-from channels_app.models import Channel, DirtyName, PackageFile, Revision, Shard, SubdirState
+from channels_app.models import Channel, DirtyName, Effect, FileState, PackageFile, Revision, Shard, SubdirState
 
 # Past so many dirty names, shards are rendered before the transaction, so that other writers do not wait.
 RENDER_AHEAD_NAMES = 100
 CHUNK_NAMES = 200
-ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked")
+ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked", "verdict")
 
 
 class Key(NamedTuple):
@@ -52,13 +52,16 @@ class _Locks:
 _locks = _Locks()
 
 
-def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str = "") -> None:
+def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str = "", waits: bool = False) -> None:
     """Say that the shards of these (subdir, name) no longer match.
 
     Call it in the transaction that changes the files and that has taken the channel's row (select_for_update): the row is
-    what puts changes and revisions of one channel in order.
+    what puts changes and revisions of one channel in order. waits: they are part of a large change, which is to become one
+    revision by `publish_dirty(..., waiting=True)` when it is complete; nobody who publishes meanwhile renders them.
     """
-    rows = [DirtyName(channel_id=channel_id, subdir=subdir, name=name, cause=cause[:200]) for subdir, name in sorted(set(keys))]
+    rows = [
+        DirtyName(channel_id=channel_id, subdir=subdir, name=name, cause=cause[:200], waits=waits) for subdir, name in sorted(set(keys))
+    ]
     known = set()
     for start in range(0, len(rows), CHUNK_NAMES):
         chunk = rows[start : start + CHUNK_NAMES]
@@ -69,24 +72,33 @@ def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str =
     for subdir in {subdir for subdir, _ in known}:
         names = [row.name for row in rows if row.subdir == subdir and (subdir, row.name) in known]
         for start in range(0, len(names), CHUNK_NAMES):
-            DirtyName.objects.filter(channel_id=channel_id, subdir=subdir, name__in=names[start : start + CHUNK_NAMES]).update(
-                serial=F("serial") + 1, cause=cause[:200]
-            )
+            marked = DirtyName.objects.filter(channel_id=channel_id, subdir=subdir, name__in=names[start : start + CHUNK_NAMES])
+            # What somebody was told to be published waits for nothing.
+            marked.update(serial=F("serial") + 1, cause=cause[:200], **({} if waits else {"waits": False}))
 
 
-def publish_dirty(channel_id: int) -> int:
+def publish_dirty(channel_id: int, *, waiting: bool = False) -> int:
     """Publish everything marked so far, as one revision; the number of the revision that shows it.
 
-    Called after the transaction that marked; a process that died in between is made good by the settle job.
+    waiting: the names of a large change too, which is complete now. Called after the transaction that marked; a process that
+    died in between is made good by the settle job.
     """
-    if not DirtyName.objects.filter(channel_id=channel_id).exists():
+    if not _dirty(channel_id, waiting).exists():
         return _head(channel_id)
+    if waiting:
+        # Past the lock: whoever publishes meanwhile has other names, and must not wait for so many.
+        return _commit(channel_id, _render_ahead(channel_id, list(_dirty(channel_id, waiting))), waiting)
     with _locks.of(channel_id):
-        dirty = list(DirtyName.objects.filter(channel_id=channel_id))
+        dirty = list(_dirty(channel_id, waiting))
         if not dirty:
             return _head(channel_id)
         ahead = _render_ahead(channel_id, dirty) if len(dirty) > RENDER_AHEAD_NAMES else {}
-        return _commit(channel_id, ahead)
+        return _commit(channel_id, ahead, waiting)
+
+
+def _dirty(channel_id: int, waiting: bool) -> QuerySet[DirtyName]:
+    found = DirtyName.objects.filter(channel_id=channel_id)
+    return found if waiting else found.filter(waits=False)
 
 
 def found_channel(channel: Channel) -> None:
@@ -100,9 +112,9 @@ def _head(channel_id: int) -> int:
 
 
 @transaction.atomic
-def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]]) -> int:
+def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]], waiting: bool) -> int:
     channel = Channel.objects.select_for_update().get(pk=channel_id)
-    dirty = list(DirtyName.objects.filter(channel_id=channel_id))
+    dirty = list(_dirty(channel_id, waiting))
     if not dirty:
         return channel.head
     current = maps.load(channel_id, channel.head)
@@ -121,7 +133,7 @@ def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]]) -> int
         if current.get(key.subdir, {}).get(key.name) != sha256:
             delta.setdefault(key.subdir, {})[key.name] = sha256
     # Every writer takes the channel's row before it marks: these are all there are.
-    DirtyName.objects.filter(channel_id=channel_id).delete()
+    _dirty(channel_id, waiting).delete()
     if not delta:
         return channel.head
     tallies = _tallies(channel_id, current, delta)
@@ -224,8 +236,16 @@ def _rows(channel_id: int, keys: Sequence[Key]) -> dict[Key, list[FileRow]]:
     files = PackageFile.objects.filter(channel_id=channel_id, name__in={key.name for key in keys})
     for subdir, name, *values in files.values_list("subdir", "name", *ROW_FIELDS):
         if (key := Key(subdir, name)) in wanted:
-            rows[key].append(FileRow(*values))
+            rows[key].append(file_row(values))
     return rows
+
+
+def file_row(values: Sequence[Any]) -> FileRow:
+    """What the renderer is given of a PackageFile's ROW_FIELDS: a live file that policy hides is a held one to it."""
+    filename, state, *texts, verdict = values
+    if state == FileState.LIVE and verdict != Effect.ALLOW:
+        state = FileState.HELD
+    return FileRow(filename, state, *texts)
 
 
 def _store(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
