@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -117,6 +118,36 @@ def test_what_was_acknowledged_survives_kills_at_any_moment(
             assert hashlib.sha256(body).hexdigest() == sha256, f"{name} is half there"
         whole = client.get(f"{channel.base}/noarch/repodata.json").json()["packages.conda"]
     assert {name: record["sha256"] for name, record in whole.items()} == channel.shown()
+
+
+PUBLISH_ALL = """
+import sys
+from pathlib import Path
+from channels_app.services import publish
+from condahub.accounts.policy import SYSTEM
+from condahub.storage.blobs import blobs
+for path in sorted(Path({folder!r}).glob("*.conda")):
+    permit = publish.permit_upload(actor=SYSTEM, channel_name="tools", filename=path.name)
+    with blobs().temporary() as temporary:
+        temporary.write(path.read_bytes())
+        print(publish.publish(actor=SYSTEM, permit=permit, uploads=[publish.Upload(path.name, temporary)])[0].created)
+"""
+
+
+def test_processes_that_publish_the_same_files_at_once_end_with_one_of_each(hub: RunningHub, channel: Channel, tmp_path: Path) -> None:
+    paths = [make_package(tmp_path, "shared", f"1.{number}") for number in range(12)]
+    script = PUBLISH_ALL.format(folder=str(tmp_path))
+    with ThreadPoolExecutor(5) as pool:
+        beside = [pool.submit(run_inside, hub, script) for _ in range(2)]
+        # Until those have started, so that all are at it together.
+        time.sleep(1)
+        answers = [answer for _ in range(3) for answer in pool.map(channel.upload, paths)]
+        created = sum(answer.json()["created"] for answer in answers) + sum(one.result().split().count("True") for one in beside)
+    assert {answer.status_code for answer in answers} <= {200, 201} and created == len(paths)
+    names = sorted(row[0] for row in channel.rows("SELECT filename FROM channels_packagefile WHERE name = 'shared'"))
+    assert names == sorted(path.name for path in paths)
+    shown = channel.shown()
+    assert all(shown[path.name] == hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
