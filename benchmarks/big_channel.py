@@ -17,6 +17,7 @@ CHUNK_ROWS = 5000
 # Past Django's objects: they cost more than the rows.
 _FIELDS = [field for field in PackageFile._meta.concrete_fields if not field.primary_key]
 _COLUMNS = [field.column for field in _FIELDS]
+_DEFAULTS = [field.get_db_prep_save(field.get_default(), connection) for field in _FIELDS]
 _INSERT = f"INSERT INTO {PackageFile._meta.db_table} ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
 _FIRST_SEEN_VALUE = str(PackageFile._meta.get_field("indexed_at").get_db_prep_save(FIRST_SEEN, connection))
 
@@ -43,19 +44,15 @@ def insert(channel: Channel, count: int, *, subdir: str = "linux-64", seed: int 
 
 def _row(channel_id: int, subdir: str, filename: str, record: dict[str, Any]) -> list[Any]:
     given = {
-        **dict.fromkeys(("reason", "patch"), ""),
-        **dict.fromkeys(("run_exports", "about"), "{}"),
         **{key: record[key] for key in ("name", "version", "build", "build_number", "sha256", "md5", "size")},
         "channel_id": channel_id,
         "subdir": subdir,
         "filename": filename,
-        "state": FileState.LIVE.value,
         "record": orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode(),
-        "revoked": False,
         "verdict": Effect.ALLOW.value,
         "verdict_reason": "",
         "indexed_at": _FIRST_SEEN_VALUE,
         "changed_at": _FIRST_SEEN_VALUE,
         "uploaded_by": "benchmark",
     }
-    return [given.get(column) for column in _COLUMNS]
+    return [given.get(column, default) for column, default in zip(_COLUMNS, _DEFAULTS, strict=True)]

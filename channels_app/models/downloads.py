@@ -8,7 +8,7 @@ from channels_app.models.files import PackageFile
 
 
 class DownloadCount(models.Model):
-    file = models.ForeignKey(PackageFile, on_delete=models.CASCADE, related_name="download_counts")
+    file = models.ForeignKey(PackageFile, on_delete=models.CASCADE, related_name="download_counts", db_index=False)
     day = models.DateField()
     count = models.PositiveIntegerField(default=0)
 

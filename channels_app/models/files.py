@@ -62,7 +62,8 @@ class PackageFileQuerySet(models.QuerySet["PackageFile"]):
 class PackageFile(models.Model):
     """One .conda or .tar.bz2 in a channel and subdir, with its record as it was given (CEP-36), unknown keys and all."""
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="files")
+    # No index of its own, here and below: others begin with it, and offered it in the order of ids, SQLite walks the whole channel.
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="files", db_index=False)
     subdir = models.CharField(max_length=64)
     filename = models.CharField(max_length=211)
     name = models.CharField(max_length=128)
@@ -103,7 +104,6 @@ class PackageFile(models.Model):
         )
         indexes = (
             models.Index(fields=["channel", "name", "subdir"]),
-            models.Index(fields=["blob"]),
             models.Index(fields=["channel", "-indexed_at"]),
             models.Index(fields=["channel", "name"], condition=Q(verdict__in=["hold", "deny"]), name="file_hidden"),
             models.Index(fields=["verdict_changes_at"], condition=Q(verdict_changes_at__isnull=False), name="file_verdict_due"),
@@ -125,7 +125,7 @@ class PackageFile(models.Model):
 class Package(models.Model):
     """What a channel says of one package name: a view of its files, kept for lists and search."""
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="packages")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="packages", db_index=False)
     name = models.CharField(max_length=128)
     summary = models.TextField(blank=True)
     description = models.TextField(blank=True)

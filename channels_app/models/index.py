@@ -16,7 +16,7 @@ class Shard(models.Model):
     repodata.json (see channels_app.index.render). Immutable; belongs to one channel, so that a hash is no key to another's.
     """
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+", db_index=False)
     subdir = models.CharField(max_length=64)
     name = models.CharField(max_length=128)
     sha256 = models.BinaryField(max_length=32)
@@ -39,7 +39,7 @@ class DirtyName(models.Model):
     waits: part of a large change that is published as a whole when it is complete; another change of the name ends the waiting.
     """
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+", db_index=False)
     subdir = models.CharField(max_length=64)
     name = models.CharField(max_length=128)
     serial = models.PositiveIntegerField(default=1)
@@ -71,7 +71,7 @@ class Revision(models.Model):
     map, now and then. subdirs: {subdir: SubdirState}.
     """
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="revisions")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="revisions", db_index=False)
     number = models.BigIntegerField()
     created_at = models.DateTimeField()
     cause = models.CharField(max_length=200, blank=True)
@@ -99,7 +99,7 @@ class IndexFile(models.Model):
     stored bytes, which lie in the store's namespace "index".
     """
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+", db_index=False)
     subdir = models.CharField(max_length=64, blank=True)
     kind = models.CharField(max_length=32)
     revision = models.BigIntegerField()

@@ -177,17 +177,19 @@ def _cause(actor: Actor, files: Sequence[PackageFile]) -> str:
 def _record(actor: Actor, channel: Channel, force: bool, one: _Checked, blob: Blob) -> tuple[PackageFile, bool]:
     """The row of this file, and whether it is news; the channel's row is taken."""
     temporary = one.upload.temporary
-    rows = PackageFile.objects.filter(channel=channel, subdir=one.subdir, filename=one.upload.filename)
-    same = rows.filter(sha256=temporary.sha256).first()
+    # All at once and in no order: asked for the first by id, SQLite would walk the channel.
+    rows = list(PackageFile.objects.filter(channel=channel, subdir=one.subdir, filename=one.upload.filename))
+    same = next((row for row in rows if row.sha256 == temporary.sha256), None)
     if same is not None and same.state in OCCUPYING_STATES:
         return same, False
     if same is not None and same.state == FileState.PURGED:
         raise Conflict(f"'{one.upload.filename}' was purged: {same.reason}", code="purged", hint="Publish it under a new build number.")
-    other = rows.filter(state__in=OCCUPYING_STATES).first()
+    others = sorted((row for row in rows if row is not same), key=lambda row: row.pk)
+    other = next((row for row in others if row.state in OCCUPYING_STATES), None)
     if other is not None:
         _supersede(actor, channel, other, force)
-    elif (earlier := rows.exclude(sha256=temporary.sha256).first()) is not None:
-        _follow(channel, earlier, is_new=same is None)
+    elif others:
+        _follow(channel, others[0], is_new=same is None)
     if same is not None:
         same.state, same.reason, same.blob = FileState.LIVE, "", blob
         same.save(update_fields=["state", "reason", "blob", "changed_at"])
