@@ -70,6 +70,12 @@ def load(channel_id: int, number: int) -> ShardMap:
 
 
 def _read(channel_id: int, number: int) -> ShardMap:
+    near, shards = _nearest(channel_id, number)
+    if shards is not None:
+        steps = _steps(channel_id, near, number)
+        # Where all are there: one that stands for several was made against what came before them.
+        if len(steps) == number - near:
+            return _applied(shards, steps)
     start = (
         Revision.objects.filter(channel_id=channel_id, number__lte=number, checkpoint__isnull=False)
         .order_by("-number")
@@ -80,17 +86,32 @@ def _read(channel_id: int, number: int) -> ShardMap:
     if start is not None and start[1] is not None:
         base = start[0]
         shards = {subdir: {name: sha for name, sha in names.items() if sha} for subdir, names in decode_delta(start[1]).items()}
-    steps = list(
-        Revision.objects.filter(channel_id=channel_id, number__gt=base, number__lte=number)
-        .order_by("number")
-        .values_list("number", "delta")
-    )
+    steps = _steps(channel_id, base, number)
     reached = steps[-1][0] if steps else base
     if reached != number:
         raise Revision.DoesNotExist(f"revision {number} is not kept")
+    return _applied(shards, steps)
+
+
+def _nearest(channel_id: int, number: int) -> tuple[int, ShardMap | None]:
+    """The last revision before this one that is remembered: another process most often made but a few since."""
+    with _lock:
+        known = max((one for channel, one in _remembered if channel == channel_id and one < number), default=0)
+        return known, _remembered.get((channel_id, known))
+
+
+def _steps(channel_id: int, after: int, number: int) -> list[tuple[int, bytes | memoryview]]:
+    rows = Revision.objects.filter(channel_id=channel_id, number__gt=after, number__lte=number)
+    return list(rows.order_by("number").values_list("number", "delta"))
+
+
+def _applied(shards: ShardMap, steps: list[tuple[int, bytes | memoryview]]) -> ShardMap:
+    """All steps in one pass: the last word on a name counts, and each subdir is copied once."""
+    together: ShardDelta = {}
     for _, delta in steps:
-        shards = apply_delta(shards, decode_delta(delta))
-    return shards
+        for subdir, changes in decode_delta(delta).items():
+            together.setdefault(subdir, {}).update(changes)
+    return apply_delta(shards, together)
 
 
 def forget_all() -> None:
