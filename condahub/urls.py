@@ -14,6 +14,7 @@ REST_URLS: list[URLPattern | URLResolver] = [
     path("", include("condahub.api.urls")),
     path("", include("condahub.accounts.api.urls")),
     path("", include("condahub.audit.api")),
+    path("", include("condahub.events.api.urls")),
     path("", include("condahub.jobs.api")),
     path("", include("channels_app.api.urls")),
     re_path("", unknown_path),
@@ -21,6 +22,12 @@ REST_URLS: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/ui/")),
+    path("ui", RedirectView.as_view(url="/ui/")),
+    path("ui/channels", include("channels_app.portal.urls")),
+    path("ui/", include("condahub.portal.urls")),
+    path("accounts/", include("condahub.portal.urls_accounts")),
+    # One door for signing in, the admin's too.
+    path("admin/login/", RedirectView.as_view(url="/accounts/login/", query_string=True)),
     path("admin/", admin.site.urls),
     # Quetz's, Artifactory's and prefix.dev's clients.
     *urlpatterns_web,

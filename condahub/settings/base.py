@@ -29,7 +29,9 @@ CONDAHUB_CHANNEL_GRACE_DAYS = env.int("CONDAHUB_CHANNEL_GRACE_DAYS", default=30)
 INSTALLED_APPS = [
     "condahub.accounts",
     "condahub.audit",
+    "condahub.events",
     "condahub.jobs",
+    "condahub.portal",
     "channels_app.apps.ChannelsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -47,6 +49,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "condahub.audit.middleware.AuditMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -75,6 +78,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "condahub.portal.shell.shell",
             ],
         },
     },
@@ -86,6 +90,7 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "condahub" / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 # Static files are served straight from the packages: no collecting before the first page.

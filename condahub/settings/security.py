@@ -1,8 +1,10 @@
-"""Secret key, hosts, cookies, headers, passwords. All that depends on the hub's address follows `CONDAHUB_PUBLIC_URL`."""
+"""Secret key, hosts, cookies, headers, sign-in, passwords. All that depends on the hub's address follows `CONDAHUB_PUBLIC_URL`."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
+
+from csp.constants import NONCE, NONE, SELF
 
 from condahub.settings.base import CONDAHUB_PUBLIC_URL, DEBUG, PUBLIC_HOST
 from condahub.settings.env import embedded_secret, env
@@ -25,6 +27,27 @@ SECURE_HSTS_SECONDS = env.int("CONDAHUB_HSTS_SECONDS", default=31536000 if _http
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# For every page; the portal's own take no script or style without the nonce of the answer (condahub.portal.page), since people
+# put bytes of theirs on this origin.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/ui/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+
 if env.bool("CONDAHUB_BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

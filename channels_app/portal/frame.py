@@ -1,0 +1,79 @@
+"""What all pages of a channel share: who may see it, headline, state in a sentence, tabs, facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+
+from channels_app import history, selectors
+from channels_app.models import Channel, ChannelKind, Revision
+from channels_app.portal import lines
+from condahub.accounts.policy import Actor, Permission, can
+from condahub.portal.page import PortalRequest
+from condahub.portal.wording import ago, counted, listed
+
+PLATFORMS_IN_A_SENTENCE = 3
+TABS = (
+    ("packages", "Packages", "channels:channel", Permission.CHANNEL_READ),
+    ("revisions", "Revisions", "channels:revisions", Permission.CHANNEL_READ),
+    ("members", "Members", "channels:members", Permission.MEMBER_READ),
+    ("activity", "Activity", "channels:activity", Permission.ORGANIZATION_AUDIT),
+    ("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE),
+)
+
+
+def channel_for(request: PortalRequest, name: str, permission: Permission = Permission.CHANNEL_READ) -> Channel:
+    """The channel, if the actor has this right on it; hidden and unknown ones are refused alike."""
+    return selectors.channel_for(request.actor, name, permission)
+
+
+def head(request: PortalRequest, channel: Channel, tab: str) -> dict[str, Any]:
+    """The context of a channel's frame; one query, for its newest revision."""
+    actor = request.actor
+    revision = history.revisions_of(channel).first()
+    tabs = [
+        {"key": key, "label": label, "path": reverse(name, args=[channel.name])}
+        for key, label, name, permission in TABS
+        if can(actor, permission, _asked_of(channel, permission))
+    ]
+    return {
+        "channel": channel,
+        "revision": revision,
+        "tabs": tabs,
+        "tab": tab,
+        "sentence": sentence(channel, revision),
+        "platforms": platforms(revision),
+        "paste": lines.use(channel),
+        "address": lines.address(channel),
+        "may_upload": channel.kind == ChannelKind.HOSTED and can(actor, Permission.PACKAGE_UPLOAD, channel),
+        "knows_organization": knows_organization(actor, channel),
+    }
+
+
+def knows_organization(actor: Actor, channel: Channel) -> bool:
+    """Whether its organization's page opens for the actor: a public channel shows no more of its organization than the name."""
+    return can(actor, Permission.ORGANIZATION_READ, channel.organization)
+
+
+def files_count(revision: Revision | None) -> int:
+    """Files that can be installed, as the revision says: nothing is counted."""
+    return sum(state["records"] for state in revision.subdirs.values()) if revision else 0
+
+
+def platforms(revision: Revision | None) -> list[str]:
+    return sorted(name for name, state in revision.subdirs.items() if state["records"]) if revision else []
+
+
+def sentence(channel: Channel, revision: Revision | None) -> str:
+    """The state of the channel in words."""
+    number, names = files_count(revision), platforms(revision)
+    if revision is None or not number:
+        return "Nothing is published here yet."
+    if len(names) > PLATFORMS_IN_A_SENTENCE + 1:
+        names = [*names[:PLATFORMS_IN_A_SENTENCE], f"{len(names) - PLATFORMS_IN_A_SENTENCE} more platforms"]
+    return f"{counted(number, 'file')} for {listed(names)}; revision {revision.number} was made {ago(revision.created_at)}."
+
+
+def _asked_of(channel: Channel, permission: Permission) -> Any:
+    return channel.organization if permission is Permission.ORGANIZATION_AUDIT else channel

@@ -1,0 +1,136 @@
+"""The page of a package, of one of its files, and what is done to files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from django.http import HttpResponseBase
+from django.urls import reverse
+
+from channels_app import listings
+from channels_app.index.render import FileRow, shown_record
+from channels_app.models import Channel, FileState, Package, PackageFile
+from channels_app.portal import charts, lines, reads
+from channels_app.portal.frame import channel_for, head
+from channels_app.services import states
+from condahub.accounts.policy import Actor, can
+from condahub.errors import HubError, NotFound, Unprocessable
+from condahub.portal import paging
+from condahub.portal.page import PortalRequest, asked, done, failed, page, person, safe_next, show
+from condahub.portal.wording import counted
+
+FILE_COLUMNS = {
+    "file": ("File", ["filename", "subdir", "pk"]),
+    "size": ("Size", ["size", "pk"]),
+    "published": ("Published", ["indexed_at", "pk"]),
+}
+# How each verb is offered: the words on the button, and what was done.
+VERBS = {
+    "yank": ("Yank: out of the index, still downloadable", "yanked"),
+    "restore": ("Restore", "restored"),
+    "quarantine": ("Hold: hidden until released (say why)", "held"),
+    "release": ("Release", "released"),
+    "delete": ("Delete: past revisions keep it", "deleted"),
+    "purge": ("Purge: bytes gone for good (say why)", "purged"),
+}
+
+
+@page(anonymous=True)
+def package(request: PortalRequest, channel: str, package: str) -> HttpResponseBase:
+    found = channel_for(request, channel)
+    actor = request.actor
+    about = listings.package_of(actor, found, package)
+    files = listings.files_of(actor, found).filter(name=package).defer("record", "run_exports", "about", "patch")
+    filters = {name: asked(request, name) for name in ("version", "platform")}
+    shown = files.filter(version=filters["version"]) if filters["version"] else files
+    shown = shown.filter(subdir=filters["platform"]) if filters["platform"] else shown
+    columns, order = paging.sorting(request, FILE_COLUMNS, "-published")
+    newest = reads.newest_file(files, about.latest_version) if about.latest_version else None
+    weeks = reads.downloads_by_week(found, package)
+    record = _record(newest) if newest else {}
+    context = {
+        **head(request, found, "packages"),
+        "package": about,
+        "package_sentence": _sentence(about),
+        # A package says what it likes: only an address of the web becomes a link.
+        "package_link": about.url if about.url.startswith(("https://", "http://")) else "",
+        "paste": lines.install(found, package, newest) if newest else None,
+        "grid": reads.grid(files, whole="all" in request.GET),
+        "page": paging.numbered(request, shown.order_by(*order)),
+        "columns": columns,
+        "newest": newest,
+        "dependencies": reads.dependencies(listings.packages_of(actor, found), record.get("depends", [])),
+        "weeks": weeks,
+        "bars": charts.bars(weeks),
+        "chart_width": charts.BAR_STEP * len(weeks),
+        "downloads": sum(week.count for week in weeks),
+        "verbs": _verbs(actor, found, package),
+        "filtered": any(filters.values()),
+        **filters,
+    }
+    return show(request, "channels/package.html", context)
+
+
+@page(anonymous=True)
+def file(request: PortalRequest, channel: str, subdir: str, filename: str) -> HttpResponseBase:
+    """One file: what its index says, what it exports, where it came from."""
+    found = channel_for(request, channel)
+    row = listings.file_of(request.actor, found, subdir, filename)
+    context = {
+        **head(request, found, "packages"),
+        "file": row,
+        "record": json.dumps(_record(row), indent=2, sort_keys=True),
+        "run_exports": json.dumps(msgspec.json.decode(row.run_exports), indent=2) if row.run_exports not in ("", "{}") else "",
+        "dependencies": reads.dependencies(listings.packages_of(request.actor, found), _record(row).get("depends", [])),
+        "verbs": _verbs(request.actor, found, row.name, row.state),
+        "file_key": f"{row.subdir}/{row.filename}",
+        "download": f"{lines.address(found).replace('/t/<token>', '')}/{row.subdir}/{row.filename}",
+        "downloadable": row.state in (FileState.LIVE, FileState.YANKED),
+    }
+    return show(request, "channels/file.html", context)
+
+
+@page(methods=("POST",))
+def change(request: PortalRequest, channel: str, package: str) -> HttpResponseBase:
+    """Yank, hold, delete ... the files that are ticked: all of them or none."""
+    person(request)
+    found = channel_for(request, channel)
+    path = safe_next(request, reverse("channels:package", args=[found.name, package]))
+    try:
+        chosen = [(subdir, filename) for subdir, slash, filename in (key.partition("/") for key in request.POST.getlist("file")) if slash]
+        if not chosen:
+            raise Unprocessable("No file is ticked.", hint="Tick the files that are meant.")
+        verb = request.POST.get("verb", "")
+        if verb not in VERBS:
+            raise NotFound("There is no such verb.", hint="Choose what is to be done.")
+        states.change_state(
+            actor=request.actor, channel=found, verb=states.VERBS[verb], files=chosen, reason=request.POST.get("reason", "")
+        )
+    except HubError as error:
+        return failed(request, path, error)
+    if not Package.objects.filter(channel=found, name=package).exists():
+        path = reverse("channels:channel", args=[found.name])
+    return done(request, path, f"{counted(len(chosen), 'file')} {VERBS[verb][1]}.")
+
+
+def _verbs(actor: Actor, channel: Channel, package: str, state: str = "") -> list[tuple[str, str]]:
+    """What the actor may do to the files of this name; of one file, what its state allows."""
+    possible = []
+    for key, (label, _) in VERBS.items():
+        verb = states.VERBS[key]
+        if can(actor, verb.permission, channel.target(package)) and (not state or state in verb.before):
+            possible.append((key, label))
+    return possible
+
+
+def _record(row: PackageFile) -> dict[str, Any]:
+    return shown_record(FileRow(row.filename, row.state, row.record, row.run_exports, row.about, row.patch, row.revoked))
+
+
+def _sentence(about: Package) -> str:
+    if not about.latest_version:
+        return "Nothing of it can be installed now: its files are held, yanked or deleted."
+    there = f"{counted(about.files_count, 'file')} for {counted(len(about.platforms), 'platform')}"
+    return f"Version {about.latest_version} is the latest; {there}."

@@ -1,0 +1,89 @@
+"""What channels bring to the portal: its first steps, my channels, what search finds, how much space is used, links of the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from django.db.models import F, Q, Sum
+from django.urls import reverse
+
+from channels_app.models import Channel, Package
+from channels_app.portal import channels, lines, reads
+from condahub.accounts.policy import Actor
+from condahub.portal import registry
+from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel
+
+MINE_SHOWN = 8
+
+
+def register() -> None:
+    """Called once, when the app is ready."""
+    registry.register_navigation(NavigationEntry("Channels", "packages", "/ui/channels", 10, anonymous=True))
+    registry.register_welcome("/ui/channels")
+    registry.register_panel(Panel("channels/panels/mine.html", my_channels, 20))
+    registry.register_organization_panel(OrganizationPanel("channels/panels/organization.html", channels.organization_panel, 10))
+    registry.register_search(search, order=10)
+    registry.register_usage(used_bytes)
+    registry.register_audit_link("channel:", audit_link)
+    registry.register_token_pastes(lines.with_secret)
+
+
+def my_channels(actor: Actor) -> dict[str, Any]:
+    """The channels that changed last, and a line to use the first; who has none yet is led to one."""
+    rows = list(reads.with_changes(reads.mine(actor)).order_by(F("changed_at").desc(nulls_last=True), "name")[: MINE_SHOWN + 1])
+    shown = rows[:MINE_SHOWN]
+    empty = next((row for row in shown if row.newest_name is None), None)
+    filled = next((row for row in shown if row.newest_name is not None), None)
+    return {
+        "channels": shown,
+        "more": len(rows) > MINE_SHOWN,
+        "counts": reads.packages_counts([row.pk for row in shown]),
+        # First a channel, then a package in it; from then on the panel speaks of what is there.
+        "first_steps": filled is None,
+        "to_fill": empty,
+        "may_create": bool(channels.homes(actor)) if filled is None else True,
+        "paste": lines.use(filled) if filled is not None else None,
+        "paste_of": filled,
+    }
+
+
+def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
+    """Channels and packages by name, then by what they say of themselves; names that begin so come first."""
+    visible = Channel.objects.visible_to(actor)
+    matching = visible.filter(Q(name__icontains=text) | Q(description__icontains=text)).order_by("name")[:limit]
+    found = [Found(row.name, reverse("channels:channel", args=[row.name]), "packages", "Channel", row.description) for row in matching]
+    packages = Package.objects.filter(channel__in=visible).exclude(latest_version="").select_related("channel").defer("description")
+    begin = list(packages.filter(name__startswith=text.lower()).order_by("name", "channel__name")[:limit])
+    if len(begin) < limit:
+        others = packages.filter(Q(name__icontains=text) | Q(summary__icontains=text)).exclude(name__startswith=text.lower())
+        begin += list(others.order_by("name", "channel__name")[: limit - len(begin)])
+    return [
+        *found,
+        *(
+            Found(
+                row.name,
+                reverse("channels:package", args=[row.channel.name, row.name]),
+                "package",
+                "Package",
+                row.summary,
+                f"{row.latest_version} in {row.channel.name}",
+            )
+            for row in begin
+        ),
+    ]
+
+
+def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:
+    """Logical bytes of all channels, those in their grace period included, as quotas count them."""
+    rows = Channel.objects.filter(organization_id__in=organization_ids).order_by().values_list("organization_id")
+    return dict(rows.annotate(total=Sum("used_bytes")))
+
+
+def audit_link(target: str) -> str:
+    """`channel:tools` and `channel:tools/noarch/hello-1.0-0.conda`."""
+    name, _, path = target.removeprefix("channel:").partition("/")
+    subdir, slash, filename = path.partition("/")
+    if slash and filename and "/" not in filename:
+        return reverse("channels:file", args=[name, subdir, filename])
+    return reverse("channels:channel", args=[name]) if name and not path else ""

@@ -1,0 +1,77 @@
+"""Pages of a channel's past: its revisions, and what one changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponseBase
+
+from channels_app import history
+from channels_app.models import Channel
+from channels_app.portal.frame import channel_for, files_count, head
+from condahub.errors import HubError
+from condahub.portal import paging
+from condahub.portal.page import PortalRequest, asked, page, show
+from condahub.portal.wording import counted, listed
+
+SHOWN_ROWS = 500
+
+
+@page(anonymous=True)
+def revision_list(request: PortalRequest, channel: str) -> HttpResponseBase:
+    found = channel_for(request, channel)
+    frame = head(request, found, "revisions")
+    listed = paging.stretch(request, history.revisions_of(found), "number")
+    context = {
+        **frame,
+        "page": {"older": listed.older, "newest": listed.newest},
+        "rows": [{"one": one, "files": files_count(one), "address": _past(found, one.number)} for one in listed.rows],
+        "past": _past(found, found.head),
+    }
+    return show(request, "channels/revisions.html", context)
+
+
+@page(anonymous=True)
+def revision(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
+    """What came, changed and went up to this revision, since the one before or the one that `?since=` names."""
+    found = channel_for(request, channel)
+    one = history.revision_of(found, number)
+    text = asked(request, "since", 18)
+    since = int(text) if text.isascii() and text.isdigit() else _before(found, number)
+    context: dict[str, Any] = {**head(request, found, "revisions"), "one": one, "since": since}
+    context["past"] = _past(found, number)
+    try:
+        difference = history.differences(found, since=since, until=number)
+    except HubError as error:
+        return show(request, "channels/revision.html", {**context, "groups": [], "summary": ""}, error=error)
+    groups = [
+        {
+            "key": key,
+            "label": label,
+            "sign": sign,
+            "rows": difference[key][:SHOWN_ROWS],
+            "left_out": len(difference[key]) - SHOWN_ROWS,
+            "size": _size(difference[key]),
+        }
+        for key, label, sign in (("added", "Added", "+"), ("changed", "Changed", "±"), ("removed", "Removed", "-"))
+        if difference[key]
+    ]
+    said = [f"{counted(len(difference[key]), 'file')} {key}" for key in ("added", "changed", "removed") if difference[key]]
+    context |= {"groups": groups, "summary": listed(said) if said else "Nothing differs"}
+    return show(request, "channels/revision.html", context)
+
+
+def _past(channel: Channel, number: int) -> str:
+    """The address under which clients find the channel as it was then."""
+    return f"{settings.CONDAHUB_PUBLIC_URL}/channels/{channel.name}@{number}"
+
+
+def _before(channel: Channel, number: int) -> int:
+    """The kept revision before this one; 0 is before anything."""
+    earlier = history.revisions_of(channel).filter(number__lt=number).values_list("number", flat=True).first()
+    return earlier or 0
+
+
+def _size(rows: list[dict[str, Any]]) -> int:
+    return sum(row["size"] or 0 for row in rows)

@@ -1,0 +1,148 @@
+"""What the apps above give the portal: navigation, panels of the dashboard and of organizations, search, use of space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from condahub.accounts.models import Organization
+from condahub.accounts.policy import Actor
+from condahub.portal.paste import Paste
+
+
+@dataclass(frozen=True)
+class NavigationEntry:
+    """One entry at the left. path: where it leads; everything below that path lights it up. anonymous: shown to everybody."""
+
+    label: str
+    icon: str
+    path: str
+    order: int
+    anonymous: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of the dashboard. context: what its template is given; None leaves the panel out."""
+
+    template: str
+    context: Callable[[Actor], dict[str, Any] | None]
+    order: int
+    aside: bool = False
+
+
+@dataclass(frozen=True)
+class OrganizationPanel:
+    """One part of an organization's first page, made for an organization that the actor may see."""
+
+    template: str
+    context: Callable[[Actor, Organization], dict[str, Any] | None]
+    order: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that a search found."""
+
+    label: str
+    path: str
+    icon: str
+    kind: str
+    summary: str = ""
+    note: str = ""
+
+
+Search = Callable[[Actor, str, int], Sequence[Found]]
+Usage = Callable[[Collection[int]], dict[int, int]]
+LinkOf = Callable[[str], str]
+TokenPastes = Callable[[Actor, str, str], Sequence[Paste]]
+
+_navigation: list[NavigationEntry] = []
+_panels: list[Panel] = []
+_organization_panels: list[OrganizationPanel] = []
+_searches: list[tuple[int, Search]] = []
+_usages: list[Usage] = []
+_audit_links: dict[str, LinkOf] = {}
+_token_pastes: list[TokenPastes] = []
+_welcome: list[str] = []
+
+
+def register_navigation(entry: NavigationEntry) -> None:
+    _navigation.append(entry)
+
+
+def register_panel(panel: Panel) -> None:
+    _panels.append(panel)
+
+
+def register_organization_panel(panel: OrganizationPanel) -> None:
+    _organization_panels.append(panel)
+
+
+def register_search(search: Search, *, order: int) -> None:
+    """`search(actor, text, limit)` finds at most `limit` things, of those only that the actor may see."""
+    _searches.append((order, search))
+
+
+def register_usage(usage: Usage) -> None:
+    """`usage(organization_ids)` answers in one query how many logical bytes each holds."""
+    _usages.append(usage)
+
+
+def register_audit_link(prefix: str, link: LinkOf) -> None:
+    """Targets of the audit that begin with `prefix` (`channel:`) lead to `link(target)`; '' for no page."""
+    _audit_links[prefix] = link
+
+
+def register_token_pastes(pastes: TokenPastes) -> None:
+    """`pastes(actor, channel, secret)` gives the lines that use a token just made for a channel, its secret filled in."""
+    _token_pastes.append(pastes)
+
+
+def register_welcome(path: str) -> None:
+    """Where somebody lands who is not signed in: what this hub shows to everybody."""
+    _welcome.append(path)
+
+
+def welcome() -> str:
+    return _welcome[0] if _welcome else ""
+
+
+def navigation(actor: Actor) -> list[NavigationEntry]:
+    shown = [entry for entry in _navigation if entry.anonymous or not actor.is_anonymous]
+    return sorted(shown, key=lambda entry: entry.order)
+
+
+def panels(actor: Actor) -> list[tuple[Panel, dict[str, Any]]]:
+    made = [(panel, panel.context(actor)) for panel in sorted(_panels, key=lambda panel: panel.order)]
+    return [(panel, context) for panel, context in made if context is not None]
+
+
+def organization_panels(actor: Actor, organization: Organization) -> list[tuple[OrganizationPanel, dict[str, Any]]]:
+    made = [(panel, panel.context(actor, organization)) for panel in sorted(_organization_panels, key=lambda panel: panel.order)]
+    return [(panel, context) for panel, context in made if context is not None]
+
+
+def search(actor: Actor, text: str, limit: int) -> list[Found]:
+    """What every app finds, each at most `limit`."""
+    return [found for _, one in sorted(_searches, key=lambda pair: pair[0]) for found in one(actor, text, limit)]
+
+
+def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:
+    """Logical bytes by organization; a query an app."""
+    total = dict.fromkeys(organization_ids, 0)
+    for usage in _usages if organization_ids else ():
+        for pk, nbytes in usage(organization_ids).items():
+            total[pk] = total.get(pk, 0) + nbytes
+    return total
+
+
+def audit_link(target: str) -> str:
+    prefix = target.partition(":")[0] + ":"
+    link = _audit_links.get(prefix)
+    return link(target) if link is not None else ""
+
+
+def token_pastes(actor: Actor, channel: str, secret: str) -> list[Paste]:
+    return [paste for made in _token_pastes for paste in made(actor, channel, secret)]

@@ -1,0 +1,63 @@
+"""What the frame around every page shows: who is signed in, the navigation, how many jobs run, light or dark."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from condahub import __version__
+from condahub.accounts.policy import HUB, Actor, Permission, can
+from condahub.jobs.models import Job
+from condahub.portal import jobs, registry
+from condahub.portal.page import actor_of
+
+THEME_COOKIE = "condahub-theme"
+THEMES = ("light", "dark")
+
+
+class Shell:
+    """Read by the base template alone; each part costs its query only when it is shown."""
+
+    version = __version__
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    @cached_property
+    def actor(self) -> Actor:
+        return actor_of(self._request)
+
+    @property
+    def signed_in(self) -> bool:
+        return not self.actor.is_anonymous
+
+    @cached_property
+    def navigation(self) -> list[dict[str, Any]]:
+        path = self._request.path
+        return [
+            {"entry": entry, "here": path == entry.path or (entry.path != "/ui/" and path.startswith(f"{entry.path}/"))}
+            for entry in registry.navigation(self.actor)
+        ]
+
+    @cached_property
+    def running(self) -> list[Job]:
+        return jobs.going_on(self.actor)
+
+    @property
+    def theme(self) -> str:
+        """light, dark, or '' to follow the person's machine."""
+        wanted = self._request.COOKIES.get(THEME_COOKIE, "")
+        return wanted if wanted in THEMES else ""
+
+    @property
+    def administers(self) -> bool:
+        """Whether the Django admin opens for who is signed in."""
+        return can(self.actor, Permission.HUB_OPERATE, HUB)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """The context processor."""
+    return {"shell": SimpleLazyObject(lambda: Shell(request))}

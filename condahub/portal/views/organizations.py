@@ -1,0 +1,294 @@
+"""Organizations: their parts, members, teams, robot accounts with tokens, audit trail and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpResponseBase
+from django.urls import reverse
+
+from condahub.accounts import selectors, services
+from condahub.accounts.api import lookups
+from condahub.accounts.models import Organization, User
+from condahub.accounts.policy import HUB, Actor, Permission, can, require
+from condahub.api import probing
+from condahub.audit import selectors as audit_selectors
+from condahub.errors import HubError, NotFound, Throttled, Unprocessable
+from condahub.portal import paging, registry
+from condahub.portal.forms import MemberForm, OrganizationForm, OrganizationSettingsForm, RobotForm, TeamForm, TokenForm
+from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
+from condahub.portal.views.account import create_from, show_secret, token_rows
+
+MAX_DETAILS_CHARS = 400
+
+
+@page()
+def organization_list(request: PortalRequest) -> HttpResponseBase:
+    rows = selectors.visible_organizations(request.actor)
+    text = asked(request, "q")
+    if text:
+        rows = rows.filter(Q(name__icontains=text) | Q(title__icontains=text))
+    listed = paging.numbered(request, rows.order_by("name"))
+    used = registry.used_bytes([row.pk for row in listed.rows])
+    context = {
+        "page": listed,
+        "rows": [{"organization": row, "used": used.get(row.pk, 0)} for row in listed.rows],
+        "q": text,
+        "may_create": can(request.actor, Permission.ORGANIZATION_CREATE, HUB),
+    }
+    return show(request, "portal/organizations/list.html", context)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def organization_new(request: PortalRequest) -> HttpResponseBase:
+    require(request.actor, Permission.ORGANIZATION_CREATE, HUB)
+    form = OrganizationForm(request.POST or None)
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            with slow_probing(request):
+                made = services.create_organization(actor=request.actor, **form.cleaned_data)
+            return done(request, _path(made), f"The organization '{made.name}' is there. Add its people next.")
+        except HubError as refused:
+            error = refused
+    return show(request, "portal/organizations/new.html", {"form": form}, error=error)
+
+
+@page()
+def overview(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization)
+    made = registry.organization_panels(request.actor, found)
+    context = {
+        **_head(request, found, "overview"),
+        "panels": [{"template": panel.template, **values} for panel, values in made],
+        "used": registry.used_bytes([found.pk]).get(found.pk, 0),
+    }
+    return show(request, "portal/organizations/overview.html", context)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def members(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.MEMBER_READ)
+    form = MemberForm(request.POST or None)
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            user = selectors.user_for_grant(request.actor, form.cleaned_data["username"], found)
+            services.grant(actor=request.actor, on=found, user=user, role=form.cleaned_data["role"], object_name=found.name)
+            return done(request, _path(found, "members"), f"{user.username} is {form.cleaned_data['role']} now.")
+        except HubError as refused:
+            error = refused
+    grants = selectors.grants_on(request.actor, found)
+    context = {
+        **_head(request, found, "members"),
+        "members": selectors.members_of(request.actor, found),
+        "grants": [given for given in grants if given.user_id is not None],
+        "form": form,
+        "may_change": can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal,
+    }
+    return show(request, "portal/organizations/members.html", context, error=error)
+
+
+@page(methods=("POST",))
+def grant_revoke(request: PortalRequest, organization: str, number: int) -> HttpResponseBase:
+    found = _found(request.actor, organization)
+
+    def revoke() -> str:
+        given = lookups.grant_of(request.actor, found, number)
+        services.revoke_grant(actor=request.actor, grant=given, object_name=found.name)
+        return f"{given.user or given.team} is not {given.role} by that grant any more."
+
+    return _tried(request, _path(found, "members") if can(request.actor, Permission.MEMBER_READ, found) else "/ui/", revoke)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.MEMBER_READ)
+    form = TeamForm(request.POST or None)
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.create_team(actor=request.actor, organization=found, **form.cleaned_data)
+            return done(request, _path(found, "teams"), f"The team '{made.slug}' is there. Add people to it.")
+        except HubError as refused:
+            error = refused
+    rows = selectors.teams_of(request.actor, found).prefetch_related("group__user_set")
+    context = {
+        **_head(request, found, "teams"),
+        "teams": [{"team": team, "people": list(team.group.user_set.all())} for team in rows],
+        "form": form,
+        "may_change": can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal,
+    }
+    return show(request, "portal/organizations/teams.html", context, error=error)
+
+
+@page(methods=("POST",))
+def team_change(request: PortalRequest, organization: str, slug: str) -> HttpResponseBase:
+    """One of three: a person comes, a person goes, the team goes."""
+    found = _found(request.actor, organization, Permission.MEMBER_READ)
+
+    def change() -> str:
+        team = lookups.team_of(request.actor, found, slug)
+        verb, name = request.POST.get("verb", ""), request.POST.get("username", "").strip()
+        if verb == "delete":
+            services.delete_team(actor=request.actor, team=team)
+            return f"The team '{slug}' is gone; its people stay."
+        if verb == "add":
+            services.add_member(actor=request.actor, team=team, user=selectors.user_for_grant(request.actor, name, found))
+            return f"{name} is in the team '{slug}' now."
+        if verb == "remove":
+            services.remove_member(actor=request.actor, team=team, user=lookups.member_of(request.actor, found, name))
+            return f"{name} is not in the team '{slug}' any more."
+        raise Unprocessable("Nothing was chosen.")
+
+    return _tried(request, _path(found, "teams"), change)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def robots(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.TOKEN_READ)
+    form = RobotForm(request.POST or None)
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.create_robot(actor=request.actor, organization=found, name=form.cleaned_data["name"])
+            return done(request, _path(found, "robots"), f"'{made.username}' is there. Give it a role under Members, and a token.")
+        except HubError as refused:
+            error = refused
+    accounts = list(selectors.robots_of(request.actor, found).order_by("username")[:200])
+    tokens = selectors.visible_tokens(request.actor).filter(owner__in=accounts, revoked_at__isnull=True)[:500]
+    by_owner: dict[int, list[dict[str, Any]]] = {}
+    rows = list(tokens)
+    for row, token in zip(token_rows(rows), rows, strict=True):
+        by_owner.setdefault(token.owner_id, []).append(row)
+    context = {
+        **_head(request, found, "robots"),
+        "robots": [{"robot": robot, "short": robot.username.partition("+")[2], "tokens": by_owner.get(robot.pk, [])} for robot in accounts],
+        "form": form,
+        "may_change": can(request.actor, Permission.TOKEN_CREATE, found),
+        "back": _path(found, "robots"),
+    }
+    return show(request, "portal/organizations/robots.html", context, error=error)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def robot_token(request: PortalRequest, organization: str, robot: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.TOKEN_CREATE)
+    owner = lookups.robot_of(request.actor, found, robot)
+    form = TokenForm(request.POST or None)
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            return show_secret(request, create_from(request, form, owner=owner), form, back=_path(found, "robots"))
+        except HubError as refused:
+            error = refused
+    context = {**_head(request, found, "robots"), "form": form, "robot": owner, "back": _path(found, "robots")}
+    return show(request, "portal/account/token_new.html", context, error=error)
+
+
+@page(methods=("POST",))
+def robot_deactivate(request: PortalRequest, organization: str, robot: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.TOKEN_REVOKE)
+
+    def deactivate() -> str:
+        account: User = lookups.robot_of(request.actor, found, robot)
+        services.deactivate_user(actor=request.actor, user=account)
+        return f"'{account.username}' is deactivated, and all its tokens are revoked."
+
+    return _tried(request, _path(found, "robots"), deactivate)
+
+
+@page()
+def activity(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.ORGANIZATION_AUDIT)
+    rows = audit_selectors.events_of(request.actor, found)
+    filters = {name: asked(request, name) for name in ("action", "actor")}
+    if filters["action"]:
+        rows = rows.filter(action__startswith=filters["action"])
+    if filters["actor"]:
+        rows = rows.filter(actor_label=filters["actor"])
+    context = {**_head(request, found, "activity"), "page": events_page(request, rows), **filters}
+    return show(request, "portal/organizations/activity.html", context)
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def settings(request: PortalRequest, organization: str) -> HttpResponseBase:
+    found = _found(request.actor, organization, Permission.ORGANIZATION_UPDATE)
+    form = OrganizationSettingsForm(request.POST or None, initial={"title": found.title, "description": found.description})
+    error = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.update_organization(actor=request.actor, organization=found, **form.cleaned_data)
+            return done(request, _path(found, "settings"), "Saved.")
+        except HubError as refused:
+            error = refused
+    return show(request, "portal/organizations/settings.html", {**_head(request, found, "settings"), "form": form}, error=error)
+
+
+def events_page(request: PortalRequest, rows: Any) -> dict[str, Any]:
+    """Audit events as rows of a table, their details as one line."""
+    listed = paging.stretch(request, rows, "id")
+    shown = [{"event": event, "details": _details(event.details)} for event in listed.rows]
+    return {"rows": shown, "older": listed.older, "newest": listed.newest}
+
+
+def _details(details: dict[str, Any]) -> str:
+    told = [(key, value) for key, value in details.items() if value not in (None, "", [], {})]
+    text = ", ".join(f"{key} {value if isinstance(value, str | int) else json.dumps(value)}" for key, value in told)
+    return text if len(text) <= MAX_DETAILS_CHARS else f"{text[:MAX_DETAILS_CHARS]}…"
+
+
+class slow_probing:
+    """Around what takes a new name: who tries names one after the other to learn which are taken has to wait."""
+
+    def __init__(self, request: PortalRequest) -> None:
+        self._key = probing.key_of(request.actor.user_id, request.META)
+
+    def __enter__(self) -> None:
+        if probing.is_spent(self._key):
+            raise Throttled("Too many names were not available.", hint="Wait ten minutes, then try again.")
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, HubError) and error.code == probing.PROBED_CODE:
+            probing.count(self._key)
+
+
+def _found(actor: Actor, name: str, permission: Permission = Permission.ORGANIZATION_READ) -> Organization:
+    """The organization, if the actor has this right on it; else NotFound, for what is hidden as for what is not there."""
+    found = selectors.visible_organizations(actor).select_related("personal_of").filter(name=name).first()
+    if found is None:
+        raise NotFound("There is no such page, or you may not see it.", hint="Check the address, or search for what you look for.")
+    require(actor, permission, found)
+    return found
+
+
+def _head(request: PortalRequest, organization: Organization, tab: str) -> dict[str, Any]:
+    tabs = [
+        ("overview", "Overview", _path(organization), Permission.ORGANIZATION_READ),
+        ("members", "Members", _path(organization, "members"), Permission.MEMBER_READ),
+        ("teams", "Teams", _path(organization, "teams"), Permission.MEMBER_READ),
+        ("robots", "Robots", _path(organization, "robots"), Permission.TOKEN_READ),
+        ("activity", "Activity", _path(organization, "activity"), Permission.ORGANIZATION_AUDIT),
+        ("settings", "Settings", _path(organization, "settings"), Permission.ORGANIZATION_UPDATE),
+    ]
+    shown = [
+        {"key": key, "label": label, "path": path} for key, label, path, permission in tabs if can(request.actor, permission, organization)
+    ]
+    return {"organization": organization, "tabs": shown, "tab": tab}
+
+
+def _path(organization: Organization, part: str = "") -> str:
+    path = reverse("portal:organization", args=[organization.name])
+    return f"{path}/{part}" if part else path
+
+
+def _tried(request: PortalRequest, path: str, change: Callable[[], str]) -> HttpResponseBase:
+    """Do it and go back, with the sentence of what was done or why it was not."""
+    person(request)
+    try:
+        return done(request, path, change())
+    except HubError as error:
+        return failed(request, path, error)

@@ -1,0 +1,106 @@
+"""Fetches the front-end files that the portal serves from npm, and writes down what they are: `python deploy/vendor_assets.py`.
+
+Nothing is built: files are copied as they were published, and of the icons those that the pages use go into one SVG sprite.
+Needs npm; the portal itself does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVED = ROOT / "condahub" / "static" / "vendor"
+FOR_TESTS = ROOT / "tests" / "vendor"
+
+ICONS = """
+    activity alert-circle alert-triangle archive arrow-back-up arrow-down arrow-left arrow-right arrow-up ban bell book box
+    stack-2 building check chevron-down chevron-left chevron-right chevron-up circle-check circle-plus circle-x clipboard clock code
+    copy device-desktop download external-link eye-off file-zip filter fingerprint folder git-compare hand-stop history home
+    info-circle key layout-dashboard link loader-2 lock login logout menu-2 minus moon package packages pencil player-stop plus
+    refresh robot rotate search server settings shield-check sparkles sun tag terminal-2 trash upload user user-plus users
+    users-group world x
+"""
+
+
+class Asset(NamedTuple):
+    """One npm package, and which of its files (path in the package, our name for it) are kept where."""
+
+    package: str
+    version: str
+    files: Sequence[tuple[str, str]]
+    folder: Path = SERVED
+
+
+ASSETS = (
+    Asset("@tabler/core", "1.6.1", [("dist/css/tabler.min.css", "tabler.min.css")]),
+    Asset("htmx.org", "2.0.11", [("dist/htmx.min.js", "htmx.min.js"), ("LICENSE", "htmx.LICENSE")]),
+    Asset("@tabler/icons", "3.51.0", [("LICENSE", "tabler-icons.LICENSE")]),
+    Asset("axe-core", "4.14.1", [("axe.min.js", "axe.min.js"), ("LICENSE", "axe.LICENSE")], FOR_TESTS),
+)
+# A source map is fetched by a browser's tools alone, and would be looked for in vain.
+SOURCE_MAP = re.compile(rb"\n?/[/*]# sourceMappingURL=[^\n]*")
+
+
+def main() -> None:
+    """Fetch, copy, and write the two lists."""
+    lines: dict[Path, list[str]] = {SERVED: [], FOR_TESTS: []}
+    with tempfile.TemporaryDirectory() as scratch:
+        for asset in ASSETS:
+            package = _fetched(asset, Path(scratch))
+            about = json.loads((package / "package.json").read_text())
+            written = [_copied(package / source, asset.folder / name) for source, name in asset.files]
+            if asset.package == "@tabler/icons":
+                written.append(_sprite(package, asset.folder / "icons.svg"))
+            for path in written:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                lines[asset.folder].append(f"| {path.name} | {asset.package} | {asset.version} | {about['license']} | `{digest}` |")
+    for folder, rows in lines.items():
+        _write_list(folder, rows)
+
+
+def _fetched(asset: Asset, scratch: Path) -> Path:
+    found = subprocess.run(
+        ["npm", "pack", "--silent", f"{asset.package}@{asset.version}"], cwd=scratch, check=True, capture_output=True, text=True
+    )
+    folder = scratch / asset.package.replace("/", "+")
+    with tarfile.open(scratch / found.stdout.split()[-1]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "package"
+
+
+def _copied(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(SOURCE_MAP.sub(b"", source.read_bytes()))
+    return target
+
+
+def _sprite(package: Path, target: Path) -> Path:
+    symbols = []
+    for name in ICONS.split():
+        text = (package / "icons" / "outline" / f"{name}.svg").read_text()
+        inner = re.sub(r"\s+", " ", re.search(r"<svg[^>]*>(.*)</svg>", text, re.DOTALL).group(1)).strip()  # type: ignore[union-attr]
+        inner = re.sub(r'<path stroke="none" d="M0 0h24v24H0z" fill="none" ?/> ?', "", inner)
+        symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{inner}</symbol>')
+    target.write_text('<svg xmlns="http://www.w3.org/2000/svg">\n' + "\n".join(symbols) + "\n</svg>\n")
+    return target
+
+
+def _write_list(folder: Path, rows: list[str]) -> None:
+    head = (
+        "# Files of others\n\nCopied from npm by `python deploy/vendor_assets.py`, unchanged but for the comments that name source maps;"
+        " `icons.svg` holds the\noutline icons that the pages use.\n\n"
+        "| file | package | version | licence | sha256 |\n|---|---|---|---|---|\n"
+    )
+    (folder / "VENDORED.md").write_text(head + "\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
