@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from channels_app.models import Channel, ChannelName, FileState, PackageFile, Revision
+from channels_app.models import Channel, ChannelName, FileState, PackageFile, Policy, Revision
+from channels_app.policies import serving
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
 from condahub.names import MAX_NAME_CHARS, NAME_PATTERN
@@ -36,6 +37,7 @@ class Door(NamedTuple):
     head: int
     generation: int
     target: AccessTarget
+    has_policy: bool
 
 
 class ServedFile(NamedTuple):
@@ -54,7 +56,9 @@ _doors: OrderedDict[str, tuple[float, Door]] = OrderedDict()
 _files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
 
 _SELECT = f"""
-    SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL
+    SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL,
+        EXISTS (SELECT 1 FROM {Policy._meta.db_table} p
+            WHERE p.level = 'installation' OR p.organization_id = c.organization_id OR p.channel_id = c.id)
     FROM {Channel._meta.db_table} c JOIN {Organization._meta.db_table} o ON o.id = c.organization_id
     WHERE c.name = %s AND c.deleted_at IS NULL AND o.deleted_at IS NULL
 """  # noqa: S608 - table names, no input
@@ -86,7 +90,7 @@ def _read(name: str, asked_name: str) -> Door | None:
     if row is None:
         return None
     target = AccessTarget(organization_id=row[6], channel_id=row[0], visibility=row[2], personal=bool(row[7]))
-    return Door(row[0], row[1], asked_name, row[2], bool(row[3]), row[4], row[5], target)
+    return Door(row[0], row[1], asked_name, row[2], bool(row[3]), row[4], row[5], target, bool(row[8]))
 
 
 def _read_alias(name: str) -> Door | None:
@@ -140,6 +144,14 @@ def file_by_content(door: Door, subdir: str, filename: str, sha256: str) -> Serv
     return ServedFile(*row) if row else None
 
 
+def require_open(door: Door, file: ServedFile, filename: str, *, is_past: bool) -> None:
+    """Raise Forbidden for a file that policy keeps closed today; costs nothing where no level has a policy."""
+    if door.has_policy:
+        serving.require_open(
+            channel_id=door.channel_id, generation=door.generation, file_id=file.file_id, filename=filename, is_past=is_past
+        )
+
+
 def revision_at(door: Door, moment: str) -> int | None:
     """The number that `@...` names: a revision's number, or the last one made by a time (ISO 8601; a day means its end)."""
     if _NUMBER.fullmatch(moment):
@@ -176,3 +188,4 @@ def forget_all() -> None:
     with _lock:
         _doors.clear()
         _files.clear()
+    serving.forget_all()

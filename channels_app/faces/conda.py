@@ -175,6 +175,7 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
         raise Gone(f"'{filename}' was purged: {file.reason}", code="purged")
     if file.state == FileState.HELD:
         raise Forbidden(f"'{filename}' is held: {file.reason}", code="held", hint="It is shown again when IT releases it.")
+    doors.require_open(door, file, filename, is_past=past is not None)
     immutable = not door.allow_overwrite or (past is not None and past.is_fixed)
     cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
     offered = _offered(file, ".conda" if filename.endswith(".conda") else ".tar.bz2", cache_control)

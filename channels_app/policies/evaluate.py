@@ -18,19 +18,6 @@ _STRICTNESS = {Effect.ALLOW: 0, Effect.HOLD: 1, Effect.DENY: 2}
 _WHOSE = {PolicyLevel.INSTALLATION: "This hub", PolicyLevel.ORGANIZATION: "The organization", PolicyLevel.CHANNEL: "The channel"}
 
 
-class Facts(NamedTuple):
-    """What rules ask of a package file.
-
-    licenses: the record's own, and the one that a hotfix puts over it where it does: both must pass, as whoever may correct
-    a record need not be the one who keeps the rule. size in bytes.
-    """
-
-    identity: Identity
-    size: int
-    licenses: tuple[str, ...] = ()
-    attested: bool = False
-
-
 class AdvisoryFacts(NamedTuple):
     """One advisory for one package name. ranges: (introduced, fixed or None, last affected or None)."""
 
@@ -59,6 +46,25 @@ def _within(version: str, introduced: str, fixed: str | None, last: str | None) 
     if fixed is not None:
         return versions.is_newer(fixed, version)
     return last is None or not versions.is_newer(version, last)
+
+
+class Facts(NamedTuple):
+    """What rules ask of a package file.
+
+    licenses: the record's own, and the one that a hotfix puts over it where it does: both must pass, as whoever may correct
+    a record need not be the one who keeps the rule. size in bytes. advisories: those loaded for its name, whatever the version.
+    """
+
+    identity: Identity
+    size: int
+    licenses: tuple[str, ...] = ()
+    attested: bool = False
+    advisories: tuple[AdvisoryFacts, ...] = ()
+
+    @property
+    def affecting(self) -> list[AdvisoryFacts]:
+        """The advisories that affect this version, whatever the rules make of them."""
+        return [one for one in self.advisories if one.affects(self.identity.version)]
 
 
 class WaiverFacts(NamedTuple):
@@ -123,18 +129,14 @@ def verdict(
     waivers: Sequence[WaiverFacts] = (),
 ) -> Verdict:
     """The strictest of what all rules of all levels say, but for what each level's own waivers except."""
-    return Judge(rules, advisories, waivers).verdict(facts, first_seen=first_seen, now=now)
+    known = facts._replace(advisories=tuple(one for one in advisories if one.key == patterns.key_of(facts.identity.name)))
+    return Judge(rules, waivers).verdict(known, first_seen=first_seen, now=now)
 
 
 class Judge:
-    """Rules, advisories and waivers made ready for many files; immutable, and safe to share between threads."""
+    """Rules and waivers made ready for many files; immutable, and safe to share between threads."""
 
-    def __init__(
-        self, rules: Mapping[PolicyLevel, Rules], advisories: Iterable[AdvisoryFacts] = (), waivers: Iterable[WaiverFacts] = ()
-    ) -> None:
-        self._advisories: dict[str, list[AdvisoryFacts]] = {}
-        for one in sorted(advisories, key=lambda one: (one.osv_id, one.key)):
-            self._advisories.setdefault(one.key, []).append(one)
+    def __init__(self, rules: Mapping[PolicyLevel, Rules], waivers: Iterable[WaiverFacts] = ()) -> None:
         self._waivers = tuple(sorted(set(waivers), key=lambda one: (one.level, one.what, one.rule, one.advisory, one.expires_at)))
         self._waived_names = {patterns.name_of(one.what) for one in self._waivers}
         self._rules = tuple(made for level in LEVELS for made in self._compiled(level, rules.get(level) or Rules()))
@@ -148,6 +150,10 @@ class Judge:
     def needs_record(self) -> bool:
         """Whether a rule asks for what only the record says: license, attestation."""
         return any(rule.name in ("licenses", "attestation") for rule in self._rules)
+
+    @property
+    def needs_advisories(self) -> bool:
+        return any(rule.name == "advisories" for rule in self._rules)
 
     def verdict(self, facts: Facts, *, first_seen: datetime, now: datetime) -> Verdict:
         worst: Objection | None = None
@@ -168,10 +174,6 @@ class Judge:
             for found in rule.check(facts, first_seen, now):
                 waived_until = self._waived_until(rule, found, facts.identity, now) if self._waivers else None
                 yield Objection(rule.level, rule.name, rule.effect, f"{_WHOSE[rule.level]} {found.said}", found.until, waived_until)
-
-    def advisories_of(self, identity: Identity) -> list[AdvisoryFacts]:
-        """Every loaded advisory that affects this version, whatever the rules make of it."""
-        return [one for one in self._advisories.get(patterns.key_of(identity.name), ()) if one.affects(identity.version)]
 
     def _waived_until(self, rule: _Rule, found: _Finding, identity: Identity, now: datetime) -> datetime | None:
         if identity.name not in self._waived_names and "" not in self._waived_names:
@@ -195,7 +197,7 @@ class Judge:
             "licenses": _licenses(rules.licenses) if rules.licenses else None,
             "names": _names(rules.names) if rules.names else None,
             "size": _size(rules.size) if rules.size else None,
-            "advisories": _advised(rules.advisories, self._advisories) if rules.advisories else None,
+            "advisories": _advised(rules.advisories) if rules.advisories else None,
             "attestation": _attested if rules.attestation else None,
         }
         for name, check in checks.items():
@@ -213,7 +215,8 @@ def _cooldown(rule: Cooldown) -> _Check:
         until = first_seen + wait
         if now >= until:
             return ()
-        return (_Finding(f"holds new packages back for {rule.days} days; it came on {first_seen:%Y-%m-%d}.", until),)
+        said = f"waits {rule.days} days before it shows new packages; this one came on {first_seen:%Y-%m-%d} and is due on {until:%Y-%m-%d}."
+        return (_Finding(said, until),)
 
     return check
 
@@ -254,16 +257,13 @@ def _size(rule: Size) -> _Check:
     return check
 
 
-def _advised(rule: Advisories, known: Mapping[str, Sequence[AdvisoryFacts]]) -> _Check:
+def _advised(rule: Advisories) -> _Check:
     least = SEVERITY_RANK[Severity(rule.min_severity)]
-    grave = {key: [one for one in found if SEVERITY_RANK[Severity(one.severity)] >= least] for key, found in known.items()}
-    by_name: dict[str, list[AdvisoryFacts]] = {}
 
     def check(facts: Facts, first_seen: datetime, now: datetime) -> Iterable[_Finding]:
-        name = facts.identity.name
-        if (found := by_name.get(name)) is None:
-            found = by_name[name] = grave.get(patterns.key_of(name), [])
-        return [_finding(one) for one in found if one.affects(facts.identity.version)]
+        if not facts.advisories:
+            return ()
+        return [_finding(one) for one in facts.affecting if SEVERITY_RANK[Severity(one.severity)] >= least]
 
     return check
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from django.db.models import Q
 from django.utils import timezone
 
 from channels_app.models import Advisory, Channel, PackageFile, Policy, PolicyLevel, Waiver
-from channels_app.policies.evaluate import ALLOWED, AdvisoryFacts, Facts, Judge, Verdict, WaiverFacts
-from channels_app.policies.patterns import Identity
+from channels_app.policies.evaluate import ALLOWED, AdvisoryFacts, Facts, Judge, Objection, Verdict, WaiverFacts
+from channels_app.policies.patterns import Identity, key_of
 from channels_app.policies.rules import Rules, stored
 
 MAX_REASON_CHARS = 500
@@ -21,13 +21,6 @@ PLAIN_COLUMNS = (*IDENTITY_COLUMNS, "size", "indexed_at", "first_seen_at")
 # The record is most of a row: it is read only where a rule asks for it.
 FULL_COLUMNS = (*PLAIN_COLUMNS, "record", "patch")
 VERDICT_FIELDS = ("verdict", "verdict_reason", "verdict_changes_at")
-
-
-class Sight(NamedTuple):
-    """What judging a file takes."""
-
-    facts: Facts
-    first_seen: datetime
 
 
 class _Said(msgspec.Struct):
@@ -42,24 +35,52 @@ class _Patched(msgspec.Struct):
 
 
 _said, _patched = msgspec.json.Decoder(_Said), msgspec.json.Decoder(_Patched)
+Known = Mapping[str, tuple[AdvisoryFacts, ...]]
 
 
-def columns(judge: Judge) -> tuple[str, ...]:
-    """The columns of PackageFile that `sight_of` needs for this judge."""
-    return FULL_COLUMNS if judge.needs_record else PLAIN_COLUMNS
+class View:
+    """The rules, waivers and advisories that act on one channel, ready to judge its files; immutable."""
+
+    def __init__(self, judge: Judge, advisories: Known | None = None) -> None:
+        self.judge = judge
+        self._advisories = advisories or {}
+        self.columns = FULL_COLUMNS if judge.needs_record else PLAIN_COLUMNS
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether every file is allowed."""
+        return self.judge.says_nothing
+
+    def facts(self, row: Sequence[Any], *, full: bool | None = None) -> Facts:
+        """Out of a row of `columns`; full: of FULL_COLUMNS."""
+        name, version, build, build_number, subdir, sha256, size = row[:7]
+        found = Facts(Identity(name, version, build, build_number, subdir, sha256), size)
+        if self._advisories:
+            found = found._replace(advisories=self._advisories.get(key_of(name), ()))
+        if not (self.judge.needs_record if full is None else full):
+            return found
+        said = _said.decode(row[9])
+        licenses = [_text(said.license)]
+        if row[10] and (patched := _patched.decode(row[10]).license) is not msgspec.UNSET:
+            licenses.append(_text(patched))
+        return found._replace(licenses=tuple(licenses), attested=bool(said.attestations_sha256))
+
+    def verdict(self, row: Sequence[Any], now: datetime) -> Verdict:
+        """The verdict on a row of `columns` as it is stored: its reason cut to the column's length."""
+        if self.judge.says_nothing:
+            return ALLOWED
+        made = self.judge.verdict(self.facts(row), first_seen=row[8] or row[7], now=now)
+        return made if len(made.reason) <= MAX_REASON_CHARS else made._replace(reason=made.reason[: MAX_REASON_CHARS - 1] + "…")
+
+    def objections(self, file: PackageFile, now: datetime) -> list[Objection]:
+        """Everything that any rule objects to in a file, waived or not."""
+        facts = self.facts(row_of(file), full=True)
+        return list(self.judge.objections(facts, first_seen=file.first_sight, now=now))
 
 
-def sight_of(row: Sequence[Any]) -> Sight:
-    """Out of a row of `columns`."""
-    name, version, build, build_number, subdir, sha256, size, indexed_at, first_seen_at = row[:9]
-    identity = Identity(name, version, build, build_number, subdir, sha256)
-    if len(row) == len(PLAIN_COLUMNS):
-        return Sight(Facts(identity, size), first_seen_at or indexed_at)
-    said = _said.decode(row[9])
-    licenses = [_text(said.license)]
-    if row[10] and (patched := _patched.decode(row[10]).license) is not msgspec.UNSET:
-        licenses.append(_text(patched))
-    return Sight(Facts(identity, size, tuple(licenses), bool(said.attestations_sha256)), first_seen_at or indexed_at)
+def row_of(file: PackageFile) -> list[Any]:
+    """A file's FULL_COLUMNS."""
+    return [getattr(file, column) for column in FULL_COLUMNS]
 
 
 def _text(value: object) -> str:
@@ -67,10 +88,6 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return " AND ".join(f"({one})" for one in value if isinstance(one, str))
     return value if isinstance(value, str) else ""
-
-
-def sight_of_file(file: PackageFile) -> Sight:
-    return sight_of([getattr(file, column) for column in FULL_COLUMNS])
 
 
 def rules_on(channel: Channel) -> dict[PolicyLevel, Rules]:
@@ -96,50 +113,49 @@ def waivers_on(channel: Channel) -> list[WaiverFacts]:
     ]
 
 
-def advisory_facts(rows: Iterable[Advisory]) -> list[AdvisoryFacts]:
-    return [
-        AdvisoryFacts(
-            osv_id=one.osv_id,
-            key=one.key,
-            severity=one.severity,
-            aliases=tuple(one.aliases),
-            summary=one.summary,
-            versions=frozenset(one.versions),
-            ranges=tuple((introduced, fixed, last) for introduced, fixed, last in one.ranges),
+def known_advisories(names: Iterable[str] | None = None) -> Known:
+    """The loaded advisories by the key of the package's name; of these names only, where some are given."""
+    rows = Advisory.objects.order_by("key", "osv_id", "ecosystem")
+    if names is not None:
+        rows = rows.filter(key__in={key_of(name) for name in names})
+    found: dict[str, list[AdvisoryFacts]] = {}
+    for one in rows.iterator(chunk_size=2000):
+        found.setdefault(one.key, []).append(
+            AdvisoryFacts(
+                osv_id=one.osv_id,
+                key=one.key,
+                severity=one.severity,
+                aliases=tuple(one.aliases),
+                summary=one.summary,
+                versions=frozenset(one.versions),
+                ranges=tuple((introduced, fixed, last) for introduced, fixed, last in one.ranges),
+            )
         )
-        for one in rows
-    ]
+    return {key: tuple(several) for key, several in found.items()}
 
 
-def judge_of(channel: Channel, *, instead: tuple[PolicyLevel, Rules] | None = None, names: Iterable[str] | None = None) -> Judge:
-    """The judge of a channel as the database has it now. instead: rules to try at one level.
-
-    names: package names' keys that it will be asked about, where they are few; else all advisories are read.
-    """
+def judge_of(channel: Channel, *, instead: tuple[PolicyLevel, Rules] | None = None) -> Judge:
+    """The channel's rules and waivers as the database has them now. instead: rules to try at one level. One or two queries."""
     rules = rules_on(channel)
     if instead is not None:
         rules[instead[0]] = instead[1]
     if all(one.is_empty for one in rules.values()):
         return Judge({})
-    advisories: list[AdvisoryFacts] = []
-    if any(one.advisories is not None for one in rules.values()):
-        found = Advisory.objects.all() if names is None else Advisory.objects.filter(key__in=set(names))
-        advisories = advisory_facts(found.iterator(chunk_size=2000))
-    return Judge(rules, advisories, waivers_on(channel))
+    return Judge(rules, waivers_on(channel))
 
 
-def judged(judge: Judge, sight: Sight, now: datetime) -> Verdict:
-    """The verdict as it is stored: its reason cut to the column's length."""
-    made = judge.verdict(sight.facts, first_seen=sight.first_seen, now=now)
-    return made if len(made.reason) <= MAX_REASON_CHARS else made._replace(reason=made.reason[: MAX_REASON_CHARS - 1] + "…")
+def view_of(channel: Channel, *, instead: tuple[PolicyLevel, Rules] | None = None, names: Iterable[str] | None = None) -> View:
+    """The channel's view as the database has it now. names: of the packages that it will judge, where they are few."""
+    judge = judge_of(channel, instead=instead)
+    return View(judge, known_advisories(names) if judge.needs_advisories else None)
 
 
-def stamp(judge: Judge, files: Iterable[PackageFile], *, now: datetime | None = None) -> list[PackageFile]:
-    """Give files the verdict they have now, in memory; those that got another. The fields are in VERDICT_FIELDS."""
+def stamp(view: View, files: Iterable[PackageFile], *, now: datetime | None = None) -> list[PackageFile]:
+    """Give files the verdict they have now, in memory; those that got another. To be saved: VERDICT_FIELDS."""
     when = now or timezone.now()
     changed = []
     for file in files:
-        made = ALLOWED if judge.says_nothing else judged(judge, sight_of_file(file), when)
+        made = view.verdict(row_of(file), when)
         if (file.verdict, file.verdict_reason, file.verdict_changes_at) != (made.effect, made.reason, made.changes_at):
             file.verdict, file.verdict_reason, file.verdict_changes_at = made.effect, made.reason, made.changes_at
             changed.append(file)
