@@ -60,7 +60,9 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Downloads:
-    """fetched: verified and kept; refused: not brought in for now; rejected: not to be fetched again; stopped: why it ended early."""
+    """fetched: verified and kept, with the record they are to be shown with; refused: not brought in for now; rejected: not to be
+    fetched again; stopped: why it ended early.
+    """
 
     fetched: list[UpstreamRecord] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)

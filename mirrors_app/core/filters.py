@@ -85,6 +85,11 @@ class Filters:
         """Whether one package's verdict may depend on packages of other names."""
         return self.with_dependencies
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everything enters."""
+        return self == Filters(with_dependencies=self.with_dependencies)
+
     def fingerprint(self) -> str:
         """Changes when the filters do."""
         text = "\n".join(f"{one.name}={_spelled(getattr(self, one.name))}" for one in fields(self))
