@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from condahub.engine.lock import LockedPackage
+from condahub.engine.lockfiles import LockedPackage
 from condahub.errors import HubError
 from condahub.packages.names import check_subdir
 from mirrors_app.core.credentials import Credentials, split_credentials

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from condahub.engine.lock import LockedPackage
+from condahub.engine.lockfiles import LockedPackage
 from condahub.packages.names import split_filename
 from mirrors_app.core.diff import same_bytes
 from mirrors_app.core.download import Wanted
