@@ -14,6 +14,8 @@ from django.urls import URLPattern, URLResolver
 
 from condahub.accounts import services
 from condahub.accounts.policy import Actor
+from condahub.events import services as events
+from condahub.events.models import Delivery, DeliveryState, InboxItem
 from condahub.jobs.models import Job
 from condahub.packages.maker import make_package
 from condahub.urls import REST_URLS
@@ -72,6 +74,24 @@ GET    jobs                                                   - u r c m o s R U 
 GET    jobs/{job}                                             - - r c m o s R - F
 POST   jobs/{job}/cancel                                      - - - - m o s - - F
 GET    jobs/{job}/log                                         - - r c m o s R - F
+GET    event-types                                            - u r c m o s R U F
+GET    inbox                                                  - u r c m o s R U F
+POST   inbox/read                                             - u r c m o s - - F
+PATCH  inbox/{item}                                           - - - - - o - - - F
+GET    subscriptions                                          - u r c m o s - - F
+POST   subscriptions                                          - u r c m o s - - F
+GET    subscriptions/{subscription}                           - - - - - o - - - F
+PATCH  subscriptions/{subscription}                           - - - - - o - - - F
+DELETE subscriptions/{subscription}                           - - - - - o - - - F
+GET    organizations/{organization}/webhooks                  - - - - - o s - - F
+POST   organizations/{organization}/webhooks                  - - - - - o s - - F
+GET    organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
+PATCH  organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
+DELETE organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
+POST   organizations/{organization}/webhooks/{webhook}/rotate    - - - - - o s - - F
+POST   organizations/{organization}/webhooks/{webhook}/test      - - - - - o s - - F
+GET    organizations/{organization}/webhooks/{webhook}/deliveries    - - - - - o s - - F
+POST   organizations/{organization}/webhooks/{webhook}/deliveries/{delivery}/redeliver    - - - - - o s - - F
 GET    search                                                 a u r c m o s R U F
 GET    channels                                               a u r c m o s R U F
 POST   channels                                               - - - - m o s - - F
@@ -116,6 +136,8 @@ COLUMNS = {
 }
 FILE = {"subdir": "noarch", "filename": "inside-1.0-0.conda"}
 TOKEN = {"name": "newer", "scopes": ["read"]}
+# An address needs no name server.
+HOOK_URL = "https://8.8.8.8/hook"
 BODIES: dict[str, Any] = {
     "POST users": {"username": "newer"},
     "PATCH users/{username}": {"display_name": "New"},
@@ -130,6 +152,12 @@ BODIES: dict[str, Any] = {
     "POST organizations/{organization}/robots/{robot}/tokens": TOKEN,
     "POST tokens": TOKEN,
     "POST tokens/{token}/rotate": {},
+    "POST inbox/read": {},
+    "PATCH inbox/{item}": {"read": True},
+    "POST subscriptions": {"types": ["*"]},
+    "PATCH subscriptions/{subscription}": {"types": ["mirror.failed"]},
+    "POST organizations/{organization}/webhooks": {"name": "newer", "url": HOOK_URL, "types": ["*"]},
+    "PATCH organizations/{organization}/webhooks/{webhook}": {"name": "renamed"},
     "POST channels": {"organization": "acme", "name": "newer"},
     "PATCH channels/{channel}": {"description": "New."},
     "PATCH channels/{public}": {"description": "New."},
@@ -196,12 +224,16 @@ def values(world: World) -> dict[str, Any]:
     services.delete_organization(actor=staff, organization=gone)
     world.api("owner").do("POST", "channels", {"organization": "acme", "name": "shut"}, 201)
     world.api("owner")("DELETE", "channels/shut")
+    hook = events.create_webhook(actor=owner, organization=world.acme, name="one", url=HOOK_URL, types=["*"]).webhook
+    event = events.emit(type="channel.deleted", target=world.inner, object_name="inner")
     return {
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",
+        "delivery": Delivery.objects.create(webhook=hook, event=event, state=DeliveryState.FAILED).pk,
         "filename": "inside-1.0-0.conda",
         "grant": services.grant(actor=owner, on=world.acme, role="reader", team=team).pk,
+        "item": InboxItem.objects.create(user=world.people["owner"], event=event).pk,
         "job": Job.objects.create(kind="channels.render", lane="quick", organization=world.acme).pk,
         "member": "contributor",
         "new": "fresh-1.0-0.conda",
@@ -211,10 +243,12 @@ def values(world: World) -> dict[str, Any]:
         "public": "outer",
         "robot": "bot",
         "subdir": "noarch",
+        "subscription": events.subscribe(actor=owner, types=["*"], way="inbox").pk,
         "team": "core",
         "token": services.create_token(actor=owner, name="one", scopes=["read"]).token.pk,
         "username": "somebody",
         "verb": "yank",
+        "webhook": hook.pk,
     }
 
 

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from condahub.api.views import HubView
-from condahub.errors import NotFound
+from condahub.errors import Forbidden
 from condahub.events import selectors, services
 from condahub.events.api import shapes
 from condahub.events.models import InboxItem
@@ -30,7 +30,7 @@ class TypesView(HubView):
     @extend_schema(operation_id="event_types_list", responses=shapes.TypeAnswer(many=True))
     def get(self, request: Request) -> Response:
         """Every type of event that one can be told of."""
-        return self.shown(known_types(), shapes.TypeAnswer, many=True)
+        return Response(shapes.TypeAnswer(known_types(), many=True).data)
 
 
 class InboxView(HubView):
@@ -63,5 +63,6 @@ class ItemView(HubView):
         services.mark_read(actor=self.actor, ids=[number], read=self.given(shapes.ItemChanges)["read"])
         item = selectors.inbox_of(self.actor).filter(pk=number).first()
         if item is None:
-            raise NotFound("There is no such item in your inbox.", code="no_such_item")
+            # Somebody else's and nobody's answer alike.
+            raise Forbidden
         return self.shown(item, shapes.ItemAnswer)

@@ -14,7 +14,7 @@ from condahub.accounts.api import lookups
 from condahub.accounts.permissions import AccessTarget
 from condahub.accounts.policy import Actor
 from condahub.api.views import HubView
-from condahub.errors import NotFound
+from condahub.errors import Forbidden
 from condahub.events import selectors, services
 from condahub.events.api import shapes
 from condahub.events.models import Subscription
@@ -58,7 +58,8 @@ class SubscriptionView(HubView):
         require_whole(self.actor)
         found = selectors.subscriptions_of(self.actor).filter(pk=number).first()
         if found is None:
-            raise NotFound("You have no such subscription.", code="no_such_subscription")
+            # Somebody else's and nobody's answer alike.
+            raise Forbidden
         return found
 
     @extend_schema(operation_id="subscriptions_retrieve", responses=shapes.SubscriptionAnswer)
