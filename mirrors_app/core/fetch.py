@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from condahub import __version__
+from condahub.net.guard import Guard
 from mirrors_app.core.credentials import Credentials, origin, s3_address, s3_headers
 from mirrors_app.core.errors import (
     BadConfiguration,
@@ -27,7 +28,7 @@ from mirrors_app.core.errors import (
     UpstreamTooLarge,
 )
 from mirrors_app.core.pace import HostPace, Throttle, Window, backoff_seconds, check_windows, retry_after_seconds
-from mirrors_app.core.ssrf import Guard, GuardedResolver
+from mirrors_app.core.ssrf import GuardedResolver, check_literal
 
 MIB = 2**20
 READ_BYTES = MIB
@@ -252,7 +253,7 @@ class Fetcher:
                 parts = urlsplit(target)
                 if parts.scheme not in ("http", "https") or not parts.hostname:
                     raise UpstreamError(f"{shown_url(url)} leads to '{parts.scheme}:', which is not fetched.")
-                self._settings.guard.check_literal(parts.hostname)
+                check_literal(self._settings.guard, parts.hostname)
                 self.requests += 1
                 response = await self._session.get(
                     URL(address, encoded=True), headers=sent, allow_redirects=False, proxy=self._settings.proxy or None

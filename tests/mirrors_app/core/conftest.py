@@ -16,11 +16,11 @@ from mirrors_app.core.config import MirrorConfig
 from mirrors_app.core.fetch import FetchSettings
 from mirrors_app.core.folder import FolderTarget
 from mirrors_app.core.run import RunReport, sync
-from mirrors_app.core.ssrf import Guard
+from mirrors_app.core.ssrf import make_guard
 from tests.mirrors_app.core.upstream_server import Channel, UpstreamServer
 
 QUICK = FetchSettings(
-    guard=Guard.of(networks=["127.0.0.0/8"]), first_backoff_seconds=0.01, max_backoff_seconds=0.05, attempts=4, breaker_failures=10_000
+    guard=make_guard(networks=["127.0.0.0/8"]), first_backoff_seconds=0.01, max_backoff_seconds=0.05, attempts=4, breaker_failures=10_000
 )
 
 
