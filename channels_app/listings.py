@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import CharField, Count, F, Q, QuerySet, Value
 
-from channels_app.models import Channel, FileState, Package, PackageFile
+from channels_app.models import Channel, Effect, FileState, Package, PackageFile
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import Forbidden, NotAuthenticated, NotFound
@@ -43,7 +43,7 @@ def package_of(actor: Actor, channel: Channel, name: str) -> Package:
 def files_of(actor: Actor, channel: Channel) -> QuerySet[PackageFile]:
     """The files of a channel that the actor may read, without the heavy texts that a list does not show."""
     files = PackageFile.objects.filter(channel=channel).defer("run_exports", "about", "patch")
-    return files if sees_all_states(actor, channel) else files.filter(state__in=SHOWN_STATES)
+    return files if sees_all_states(actor, channel) else files.filter(state__in=SHOWN_STATES, verdict=Effect.ALLOW)
 
 
 def file_of(actor: Actor, channel: Channel, subdir: str, filename: str) -> PackageFile:

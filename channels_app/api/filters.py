@@ -7,7 +7,7 @@ from typing import Any
 import django_filters
 from django.db.models import F, Q, QuerySet
 
-from channels_app.models import ChannelKind, FileState
+from channels_app.models import ChannelKind, Effect, FileState
 from condahub.accounts.permissions import Visibility
 
 
@@ -30,7 +30,12 @@ class PackageFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def for_subdir(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         # The JSON list of platforms can't be searched alike on every database; the files can.
-        return rows.filter(channel__files__subdir=value, channel__files__state=FileState.LIVE, channel__files__name=F("name")).distinct()
+        return rows.filter(
+            channel__files__subdir=value,
+            channel__files__state=FileState.LIVE,
+            channel__files__verdict=Effect.ALLOW,
+            channel__files__name=F("name"),
+        ).distinct()
 
 
 class FileFilter(django_filters.FilterSet):  # type: ignore[misc]

@@ -93,7 +93,7 @@ class PackageDetail(PackageAnswer):
     versions = serializers.SerializerMethodField(help_text="Versions that can be installed, the last published first.")
 
     def get_versions(self, package: Package) -> list[str]:
-        files = PackageFile.objects.filter(channel_id=package.channel_id, name=package.name, state=FileState.LIVE)
+        files = PackageFile.objects.shown().filter(channel_id=package.channel_id, name=package.name)
         return list(dict.fromkeys(files.order_by("-indexed_at", "-pk").values_list("version", flat=True)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -92,7 +91,7 @@ class PackageFile(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
     uploaded_by = models.CharField(max_length=200, blank=True, editable=False)
 
-    objects: ClassVar[models.Manager[PackageFile]] = PackageFileQuerySet.as_manager()
+    objects = PackageFileQuerySet.as_manager()
 
     class Meta:
         # No default ordering: it makes SQLite walk a channel's index in that order rather than look up a name.

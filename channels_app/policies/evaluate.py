@@ -215,7 +215,9 @@ def _cooldown(rule: Cooldown) -> _Check:
         until = first_seen + wait
         if now >= until:
             return ()
-        said = f"waits {rule.days} days before it shows new packages; this one came on {first_seen:%Y-%m-%d} and is due on {until:%Y-%m-%d}."
+        said = (
+            f"waits {rule.days} days before it shows new packages; this one came on {first_seen:%Y-%m-%d} and is due on {until:%Y-%m-%d}."
+        )
         return (_Finding(said, until),)
 
     return check

@@ -9,12 +9,13 @@ from django.utils import timezone
 
 from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
-from channels_app.models import Channel, ChannelKind, FileState, PackageFile
+from channels_app.models import Channel, ChannelKind, Effect, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
+from channels_app.policies.view import View, stamp, view_of
 from channels_app.services import packages, quotas
 from condahub.accounts.policy import Actor, Permission, can, require
 from condahub.audit.services import record as audit
-from condahub.errors import Conflict, NotFound
+from condahub.errors import Conflict, Forbidden, NotFound
 
 
 def copy(
@@ -44,7 +45,9 @@ def copy(
         # With both rows taken, so that neither is opened to others meanwhile.
         _require_redistribution(actor, source, target)
         originals = [_original(source, subdir, filename) for subdir, filename in files]
-        copies = [made for original in originals if (made := _copy(actor, source, target, original)) is not None]
+        _refuse_hidden(source, originals)
+        view = view_of(target, names={original.name for original in originals})
+        copies = [made for original in originals if (made := _copy(actor, source, target, original, view)) is not None]
         if copies:
             quotas.require_within(target)
             packages.refresh(target, {one.name for one in copies}, newest=copies[-1])
@@ -81,7 +84,17 @@ def _original(source: Channel, subdir: str, filename: str) -> PackageFile:
     return found
 
 
-def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile) -> PackageFile | None:
+def _refuse_hidden(source: Channel, originals: Sequence[PackageFile]) -> None:
+    """What the source's policy does not show leaves it by no other door. Raises Forbidden."""
+    stamp(view_of(source, names={original.name for original in originals}), originals)
+    for original in originals:
+        if original.verdict != Effect.ALLOW:
+            code = "policy_denied" if original.verdict == Effect.DENY else "held"
+            said = "denied" if original.verdict == Effect.DENY else "held"
+            raise Forbidden(f"'{original.filename}' is {said} by policy. {original.verdict_reason}", code=code, hint="Nothing was copied.")
+
+
+def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile, view: View) -> PackageFile | None:
     """The new row; None when the target shows the same bytes already."""
     rows = PackageFile.objects.filter(channel=target, subdir=original.subdir, filename=original.filename)
     same = rows.filter(sha256=original.sha256).first()
@@ -101,6 +114,7 @@ def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile)
         same = _new_row(actor, target, original)
         quotas.add(target, original.size)
     same.state, same.reason, same.patch, same.revoked, same.blob = FileState.LIVE, "", original.patch, original.revoked, original.blob
+    stamp(view, [same])
     same.save()
     audit(
         actor=actor,
@@ -118,7 +132,11 @@ def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile)
 def _new_row(actor: Actor, target: Channel, original: PackageFile) -> PackageFile:
     copied = ("subdir", "filename", "name", "version", "build", "build_number", "sha256", "md5", "size", "record", "run_exports", "about")
     return PackageFile(
-        channel=target, indexed_at=timezone.now(), uploaded_by=actor.label, **{field: getattr(original, field) for field in copied}
+        channel=target,
+        indexed_at=timezone.now(),
+        first_seen_at=original.first_sight,
+        uploaded_by=actor.label,
+        **{field: getattr(original, field) for field in copied},
     )
 
 

@@ -14,6 +14,7 @@ from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.index.render import FIXED_KEYS
 from channels_app.models import Channel, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
+from channels_app.policies.view import VERDICT_FIELDS, stamp, view_of
 from channels_app.services import packages
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
@@ -117,8 +118,11 @@ def apply(*, actor: Actor, channel: Channel, subdir: str, instructions: Any) -> 
         _require_known(plan.filenames, files)
         changed = [file for file in files.values() if _change(plan, file)]
         if changed:
-            PackageFile.objects.bulk_update(changed, ["patch", "revoked", "state", "reason"], batch_size=200)
-            packages.refresh(channel, {file.name for file in changed if file.state == FileState.YANKED})
+            rejudged = stamp(view_of(channel, names={file.name for file in changed}), changed)
+            PackageFile.objects.bulk_update(changed, ["patch", "revoked", "state", "reason", *VERDICT_FIELDS], batch_size=200)
+            packages.refresh(channel, {file.name for file in changed if file.state == FileState.YANKED} | {file.name for file in rejudged})
+            if rejudged:
+                selectors.bump(channel)
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in changed], cause=f"hotfix of {len(changed)} files by {actor.label}")
             audit(
                 actor=actor,

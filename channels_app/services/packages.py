@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from django.utils import timezone
 
 from channels_app.index.render import ABOUT_KEYS
-from channels_app.models import Channel, FileState, Package, PackageFile
+from channels_app.models import Channel, Effect, FileState, Package, PackageFile
+from channels_app.models.files import OCCUPYING_STATES
 from condahub.engine import versions
 
 MAX_ABOUT_CHARS = 32_768
+CHUNK_NAMES = 200
+FIELDS = ("latest_version", "platforms", "files_count", "updated_at", "summary", "description", "license", "url")
 
 
 def described(about: dict[str, Any]) -> dict[str, Any]:
@@ -25,40 +29,73 @@ def described(about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class _File(NamedTuple):
+    version: str
+    subdir: str
+    state: str
+    verdict: str
+
+    @property
+    def is_shown(self) -> bool:
+        return self.state == FileState.LIVE and self.verdict == Effect.ALLOW
+
+
 def refresh(channel: Channel, names: Iterable[str], *, newest: PackageFile | None = None) -> None:
-    """Bring the Package rows of these names up to date; in the transaction that changed the files."""
-    for name in sorted(set(names)):
-        files = list(
-            PackageFile.objects.filter(
-                channel=channel, name=name, state__in=(FileState.LIVE, FileState.YANKED, FileState.HELD)
-            ).values_list("version", "subdir", "state")
-        )
-        if not files:
-            Package.objects.filter(channel=channel, name=name).delete()
-            continue
-        shown = [one for one in files if one[2] == FileState.LIVE]
-        latest = versions.latest({version for version, _, _ in shown})
-        values: dict[str, Any] = {
-            "latest_version": latest,
-            "platforms": sorted({subdir for _, subdir, _ in shown}),
-            "files_count": len(files),
-            "updated_at": timezone.now(),
-        }
-        values.update(_texts(channel, name, latest, newest))
-        Package.objects.update_or_create(channel=channel, name=name, defaults=values)
+    """Bring the Package rows of these names up to date; in the transaction that changed the files.
+
+    newest: the file that was just published, which then need not be read again. A few queries for 200 names.
+    """
+    wanted = sorted(set(names))
+    for start in range(0, len(wanted), CHUNK_NAMES):
+        _refresh(channel, wanted[start : start + CHUNK_NAMES], newest)
 
 
-def _texts(channel: Channel, name: str, latest: str, newest: PackageFile | None) -> dict[str, str]:
-    """Summary and the like: from the file just published, else from one of the latest version."""
-    source = newest if newest is not None and newest.name == name and newest.version == latest else None
-    if source is None:
-        # The newest is found here: asked for it, SQLite would walk the whole channel by date.
-        candidates = PackageFile.objects.filter(channel=channel, name=name, version=latest, state=FileState.LIVE)
-        source = max(candidates.only("about", "record", "indexed_at"), key=lambda file: (file.indexed_at, file.pk), default=None)
-    if source is None:
-        return {}
-    about: dict[str, Any] = msgspec.json.decode(source.about)
-    record: dict[str, Any] = msgspec.json.decode(source.record)
+def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None) -> None:
+    files: dict[str, list[_File]] = defaultdict(list)
+    rows = PackageFile.objects.filter(channel=channel, name__in=names, state__in=OCCUPYING_STATES)
+    for name, *row in rows.values_list("name", *_File._fields):
+        files[name].append(_File(*row))
+    known = {package.name: package for package in Package.objects.filter(channel=channel, name__in=names)}
+    gone = [package.pk for name, package in known.items() if name not in files]
+    if gone:
+        Package.objects.filter(pk__in=gone).delete()
+    latest = {name: versions.latest({one.version for one in several if one.is_shown}) for name, several in files.items()}
+    texts = _texts(channel, latest, newest)
+    now = timezone.now()
+    new = []
+    for name, several in files.items():
+        package = known.get(name) or Package(channel=channel, name=name)
+        package.latest_version = latest[name]
+        package.platforms = sorted({one.subdir for one in several if one.is_shown})
+        package.files_count = len(several)
+        package.updated_at = now
+        for field, text in texts.get(name, {}).items():
+            setattr(package, field, text)
+        if name not in known:
+            new.append(package)
+    Package.objects.bulk_create(new)
+    Package.objects.bulk_update([known[name] for name in files if name in known], FIELDS, batch_size=CHUNK_NAMES)
+
+
+def _texts(channel: Channel, latest: Mapping[str, str], newest: PackageFile | None) -> dict[str, dict[str, str]]:
+    """Summary and the like of each name: from the file just published, else from the last seen one of the latest version."""
+    sources: dict[str, PackageFile] = {}
+    if newest is not None and newest.verdict == Effect.ALLOW and latest.get(newest.name) == newest.version:
+        sources[newest.name] = newest
+    others = {name: version for name, version in latest.items() if version and name not in sources}
+    if others:
+        # Sorted out here: asked for the newest, SQLite would walk the whole channel by date.
+        found = PackageFile.objects.shown().filter(channel=channel, name__in=list(others), version__in=set(others.values()))
+        for file in found.only("name", "version", "about", "record", "indexed_at"):
+            best = sources.get(file.name)
+            if others.get(file.name) == file.version and (best is None or (file.indexed_at, file.pk) > (best.indexed_at, best.pk)):
+                sources[file.name] = file
+    return {name: _texts_of(file) for name, file in sources.items()}
+
+
+def _texts_of(file: PackageFile) -> dict[str, str]:
+    about: dict[str, Any] = msgspec.json.decode(file.about)
+    record: dict[str, Any] = msgspec.json.decode(file.record)
     license_name = record.get("license") or about.get("license") or ""
     return {
         "summary": _text(about.get("summary"))[:1000],

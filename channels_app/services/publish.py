@@ -14,6 +14,7 @@ from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Blob, Channel, ChannelKind, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
+from channels_app.policies.view import VERDICT_FIELDS, View, stamp, view_of
 from channels_app.services import packages, quotas
 from channels_app.services.collect import claim_blobs
 from condahub.accounts.policy import Actor, Permission, require
@@ -126,7 +127,9 @@ def publish(*, actor: Actor, permit: UploadPermit, uploads: Sequence[Upload]) ->
     with transaction.atomic():
         channel = selectors.lock(permit.channel)
         kept = claim_blobs([one.upload.temporary for one in checked])
-        results = [_record(actor, channel, permit.force, one, kept[one.upload.temporary.sha256]) for one in checked]
+        # With the channel's row taken: an edit of policy comes before this or after.
+        view = view_of(channel, names=[one.name.name for one in checked])
+        results = [_record(actor, channel, permit.force, one, kept[one.upload.temporary.sha256], view) for one in checked]
         created = [file for file, is_new in results if is_new]
         if created:
             quotas.require_within(channel)
@@ -174,7 +177,7 @@ def _cause(actor: Actor, files: Sequence[PackageFile]) -> str:
     return f"{what} published by {actor.label}"
 
 
-def _record(actor: Actor, channel: Channel, force: bool, one: _Checked, blob: Blob) -> tuple[PackageFile, bool]:
+def _record(actor: Actor, channel: Channel, force: bool, one: _Checked, blob: Blob, view: View) -> tuple[PackageFile, bool]:
     """The row of this file, and whether it is news; the channel's row is taken."""
     temporary = one.upload.temporary
     # All at once and in no order: asked for the first by id, SQLite would walk the channel.
@@ -192,10 +195,13 @@ def _record(actor: Actor, channel: Channel, force: bool, one: _Checked, blob: Bl
         _follow(channel, others[0], is_new=same is None)
     if same is not None:
         same.state, same.reason, same.blob = FileState.LIVE, "", blob
-        same.save(update_fields=["state", "reason", "blob", "changed_at"])
+        stamp(view, [same])
+        same.save(update_fields=["state", "reason", "blob", "changed_at", *VERDICT_FIELDS])
         file = same
     else:
         file = _new_row(actor, channel, one, blob, timezone.now())
+        stamp(view, [file])
+        file.save(force_insert=True)
         quotas.add(channel, temporary.size)
     audit(
         actor=actor,
@@ -243,7 +249,7 @@ def _new_row(actor: Actor, channel: Channel, one: _Checked, blob: Blob, now: dat
         subdir=one.subdir,
         indexed_timestamp_ms=int(now.timestamp() * 1000),
     )
-    return PackageFile.objects.create(
+    return PackageFile(
         channel=channel,
         subdir=one.subdir,
         filename=one.upload.filename,

@@ -11,6 +11,7 @@ from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Channel, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES, STORED_STATES
+from channels_app.policies.view import VERDICT_FIELDS, stamp, view_of
 from channels_app.services import packages, quotas
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
@@ -57,6 +58,8 @@ def change_state(*, actor: Actor, channel: Channel, verb: Verb, files: Sequence[
         changed = [file for file in found if file.state != verb.after]
         if verb is PURGE:
             changed += [other for file in found for other in _others_of(file)]
+        if changed and verb.after == FileState.LIVE:
+            stamp(view_of(channel, names={file.name for file in changed}), changed)
         for file in changed:
             _move(actor, channel, verb, file, reason)
         if changed:
@@ -101,7 +104,7 @@ def _others_of(file: PackageFile) -> list[PackageFile]:
 def _move(actor: Actor, channel: Channel, verb: Verb, file: PackageFile, reason: str) -> None:
     before = file.state
     file.state, file.reason = verb.after, reason
-    fields = ["state", "reason", "changed_at"]
+    fields = ["state", "reason", "changed_at", *VERDICT_FIELDS]
     if verb.after == FileState.PURGED:
         # The blob's row stays for others that hold it; the sweep removes bytes that nobody holds.
         file.blob = None

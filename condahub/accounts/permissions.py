@@ -43,6 +43,7 @@ class Permission(StrEnum):
     ORGANIZATION_CREATE = "organization:create"
     ORGANIZATION_DELETE = "organization:delete"
     ORGANIZATION_MEMBERS = "organization:members"
+    ORGANIZATION_POLICY = "organization:policy"
     ORGANIZATION_QUOTA = "organization:quota"
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_UPDATE = "organization:update"
@@ -54,6 +55,9 @@ class Permission(StrEnum):
     PACKAGE_PURGE = "package:purge"
     PACKAGE_UPLOAD = "package:upload"
     PACKAGE_YANK = "package:yank"
+    POLICY_UPDATE = "policy:update"
+    POLICY_WAIVE = "policy:waive"
+    REQUEST_ANSWER = "request:answer"
     TOKEN_CREATE = "token:create"  # noqa: S105 - the name of a permission
     TOKEN_READ = "token:read"  # noqa: S105 - the name of a permission
     TOKEN_REVOKE = "token:revoke"  # noqa: S105 - the name of a permission
@@ -103,6 +107,9 @@ _MAINTAINER: Final = _CONTRIBUTOR | {
     P.PACKAGE_HOLD,
     P.PACKAGE_PATCH,
     P.PACKAGE_YANK,
+    P.POLICY_UPDATE,
+    P.POLICY_WAIVE,
+    P.REQUEST_ANSWER,
 }
 _OWNER: Final = _MAINTAINER | {
     P.CHANNEL_DELETE,
@@ -112,6 +119,7 @@ _OWNER: Final = _MAINTAINER | {
     P.ORGANIZATION_AUDIT,
     P.ORGANIZATION_DELETE,
     P.ORGANIZATION_MEMBERS,
+    P.ORGANIZATION_POLICY,
     P.ORGANIZATION_UPDATE,
     P.PACKAGE_MEMBERS,
     P.PACKAGE_OVERWRITE,
@@ -144,7 +152,7 @@ class Level(StrEnum):
 
 
 _LEVEL_RESOURCES: Final[dict[Level, frozenset[str]]] = {
-    Level.CHANNEL: frozenset({"channel", "job", "member", "mirror", "package"}),
+    Level.CHANNEL: frozenset({"channel", "job", "member", "mirror", "package", "policy", "request"}),
     Level.PACKAGE: frozenset({"member", "package"}),
     Level.ENVIRONMENT: frozenset({"build", "environment", "job", "member"}),
 }

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from channels_app import selectors
 from channels_app.faces.entry import Query
 from channels_app.faces.quetz.packages import live_file
-from channels_app.models import Channel, DownloadCount, FileState
+from channels_app.models import Channel, DownloadCount, Effect, FileState
 from condahub.accounts.policy import Actor, Permission
 from condahub.errors import Unprocessable
 
@@ -87,7 +87,7 @@ def of_channel(request: HttpRequest, actor: Actor, channel: str) -> object:
     found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
     query = Query(request)
     span = Span(query)
-    counts = DownloadCount.objects.filter(file__channel=found, file__state=FileState.LIVE, **span.bounds())
+    counts = DownloadCount.objects.filter(file__channel=found, file__state=FileState.LIVE, file__verdict=Effect.ALLOW, **span.bounds())
     if platform := query.text("platform"):
         counts = counts.filter(file__subdir=platform)
     by_file: dict[str, list[tuple[date, int]]] = defaultdict(list)

@@ -15,7 +15,7 @@ from channels_app import selectors
 from channels_app.faces.entry import Answer, Query, json_object, require_signed_in, text_of
 from channels_app.faces.quetz import shapes
 from channels_app.faces.quetz.search import PACKAGE_CONDITIONS, condition
-from channels_app.models import Channel, DownloadCount, FileState, Package, PackageFile
+from channels_app.models import Channel, DownloadCount, Package, PackageFile
 from channels_app.services import copying, states
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.engine import versions
@@ -139,7 +139,7 @@ def _no_such_package(channel: Channel, name: str) -> NotFound:
 
 
 def _live(channel: Channel, package: str) -> Any:
-    return PackageFile.objects.filter(channel=channel, name=package, state=FileState.LIVE)
+    return PackageFile.objects.shown().filter(channel=channel, name=package)
 
 
 def _downloads() -> Any:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from channels_app.faces.entry import Query
 from channels_app.faces.quetz import shapes
-from channels_app.models import Channel, FileState, Package, PackageFile
+from channels_app.models import Channel, Package, PackageFile
 from condahub.accounts.policy import Actor
 from condahub.errors import Unprocessable
 
@@ -64,7 +64,7 @@ def condition(text: str, conditions: Conditions) -> Q:
 
 
 def _has_file(**wanted: str) -> Q:
-    files = PackageFile.objects.filter(channel=OuterRef("channel"), name=OuterRef("name"), state=FileState.LIVE, **wanted)
+    files = PackageFile.objects.shown().filter(channel=OuterRef("channel"), name=OuterRef("name"), **wanted)
     return Q(Exists(files))
 
 
