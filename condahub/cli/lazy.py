@@ -29,5 +29,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self._places:
+            return
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._summaries.get(name, "")) for name in self._places])

@@ -33,6 +33,7 @@ _COMMANDS = {
     "org": (f"{_REMOTE}.organizations:org", "Organizations, their members and grants."),
     "jobs": (f"{_REMOTE}.jobs:jobs", "The hub's work: list, show, cancel."),
     "api": (f"{_REMOTE}.account:api", "Ask any path of the REST API."),
+    "mirror": ("mirrors_app.cli:mirror", "Copy a channel into a folder, without a hub."),
     "server": ("condahub.cli.server:server", "Run a hub, or one of its processes (needs condahub[server])."),
     "admin": ("condahub.cli.server:admin", "Look after the hub of this machine (needs condahub[server])."),
 }

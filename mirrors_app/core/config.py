@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -63,18 +64,20 @@ class MirrorConfig:
         return f"{self.filters.fingerprint()} {self.removed} {self.replaced}"
 
 
-def channel_address(text: str, given: Credentials | None = None) -> tuple[str, Credentials]:
-    """A channel's name on the public host, its URL or a local folder -> (address ending in '/', credentials found in it).
+def channel_address(text: str, given: Credentials | None = None, *, local: bool = False) -> tuple[str, Credentials]:
+    """A channel's name on the public host, or its URL -> (address ending in '/', credentials found in it).
 
-    Raises BadConfiguration.
+    local: a path or file: address may be meant, as on a person's own machine. Raises BadConfiguration.
     """
     text = text.strip()
     if "://" not in text:
-        if text.startswith(("/", "./", "../")):
-            raise BadConfiguration(f"'{text}' is a path.", hint="Write a local folder as file:///the/folder.")
-        text = f"{PUBLIC_HOST}/{text.strip('/')}"
+        if text.startswith(("/", "./", "../", "~")) and local:
+            text = Path(text).expanduser().resolve().as_uri()
+        elif text and not text.startswith(("/", ".", "~")):
+            text = f"{PUBLIC_HOST}/{text.strip('/')}"
     parts = urlsplit(text)
-    if parts.scheme not in SCHEMES:
-        raise BadConfiguration(f"'{parts.scheme}:' is no kind of upstream.", hint=f"Use {', '.join(SCHEMES)}.")
+    allowed = SCHEMES if local else tuple(one for one in SCHEMES if one != "file")
+    if parts.scheme not in allowed:
+        raise BadConfiguration(f"'{text[:120]}' is not the address of a channel.", hint=f"It begins with {', '.join(allowed)}.")
     address, credentials = split_credentials(urlunsplit(parts._replace(query="", fragment="")), given or Credentials())
     return address.rstrip("/") + "/", credentials

@@ -55,14 +55,15 @@ class Decision:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """include, exclude: MatchSpecs. Only includes: nothing else enters; only excludes: all else; both: what matches an include and no
-    exclude. names, excluded_names: the same by lists of names. newest_versions: of each name in each subdir; max_bytes: of one
-    package; licenses, excluded_licenses: globs, any case; built_after, built_before: the builder's timestamp; 0, () and None mean no
-    limit. with_dependencies: what chosen packages need enters too, from the subdir and noarch, older versions as well, but never
-    against an exclude or a limit. rules: conda-mirror's, instead of include and exclude.
+    exclude. readded: MatchSpecs that no exclude holds against. names, excluded_names: the same by lists of names. newest_versions:
+    of each name in each subdir; max_bytes: of one package; licenses, excluded_licenses: globs, any case; built_after, built_before:
+    the builder's timestamp; 0, () and None mean no limit. with_dependencies: what chosen packages need enters too, from the subdir
+    and noarch, older versions as well, but never against an exclude or a limit. blacklist, whitelist: conda-mirror's.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    readded: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
     excluded_names: frozenset[str] = frozenset()
     newest_versions: int = 0
@@ -76,7 +77,7 @@ class Filters:
     whitelist: tuple[GlobRule, ...] = ()
 
     def __post_init__(self) -> None:
-        for text in (*self.include, *self.exclude):
+        for text in (*self.include, *self.exclude, *self.readded):
             if versions.parse_pattern(text) is None:
                 raise BadConfiguration(f"'{text[:120]}' is not a MatchSpec.", hint="Write 'numpy >=1.26', 'py*' or '*[license=MIT]'.")
 
@@ -141,6 +142,7 @@ class _Deciding:
     def __init__(self, filters: Filters, candidates: Sequence[Candidate]) -> None:
         self.filters, self.candidates = filters, candidates
         self.includes, self.excludes = _Specs(filters.include), _Specs(filters.exclude)
+        self.readded = _Specs(filters.readded)
         self.chooses = bool(filters.include or filters.names)
 
     def decide(self) -> Decision:
@@ -170,7 +172,7 @@ class _Deciding:
         filters, facts = self.filters, one.facts
         if facts.name in filters.excluded_names:
             return "its name is on the list of excluded names"
-        if filters.exclude and (text := self.excludes.first(one)) is not None:
+        if filters.exclude and (text := self.excludes.first(one)) is not None and self.readded.first(one) is None:
             return f"excluded by '{text}'"
         if filters.max_bytes and (facts.size or 0) > filters.max_bytes:
             return f"larger than {filters.max_bytes} bytes"
