@@ -10,6 +10,7 @@ from django.db.models import BigIntegerField, CharField, F, Q, Value
 
 from condahub.accounts.models import ApiToken, Grant, Organization, Team, TokenLimit, User
 from condahub.accounts.permissions import Role
+from condahub.prepared import Prepared
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -131,8 +132,7 @@ class Actor:
 SYSTEM = Actor(system=True)
 
 
-def held_roles(user_id: int) -> type_of_roles:
-    """The roles of a user, through grants of its own and of its teams and as owner of a personal organization; one query."""
+def _roles_of(user_id: int) -> Any:
     columns = ("organization_id", "channel_id", "package_name", "environment_id", "role")
     granted: Any = (
         Grant.objects.order_by()
@@ -151,8 +151,16 @@ def held_roles(user_id: int) -> type_of_roles:
             Value(Role.OWNER.value, output_field=CharField()),
         )
     )
+    return granted.union(personal)
+
+
+_prepared_roles = Prepared(_roles_of, -1)
+
+
+def held_roles(user_id: int) -> type_of_roles:
+    """The roles of a user, through grants of its own and of its teams and as owner of a personal organization; one query."""
     found: dict[int, list[HeldRole]] = {}
-    for row in granted.union(personal):
+    for row in _prepared_roles.rows(user_id):
         held = HeldRole(*row)
         found.setdefault(held.organization_id, []).append(held)
     return {organization_id: tuple(rows) for organization_id, rows in found.items()}

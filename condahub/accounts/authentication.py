@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
 
 from condahub.accounts import cache, uses
 from condahub.accounts.actors import Actor, Limit
-from condahub.accounts.models import ApiToken, User
+from condahub.accounts.models import ApiToken, Organization, User
 from condahub.accounts.secrets import hash_of, looks_valid
 from condahub.audit.context import address_of
 from condahub.errors import NotAuthenticated
+from condahub.prepared import Prepared, columns_of, made_of
 
 INVALID_TOKEN = "This token is not valid: it may have expired or been revoked."  # noqa: S105 - a sentence, no secret
 MAX_TOKEN_CHARS = 512
@@ -86,30 +87,35 @@ def _first_administrator() -> Actor:
     return Actor(user=user, via="admin_token")
 
 
+_PARTS = (columns_of(ApiToken), columns_of(User, "owner__"), columns_of(Organization, "owner__organization__"))
+_LIMIT_COLUMNS = ("limits__pk", "limits__organization_id", "limits__channel_id", "limits__package_name", "limits__role")
+_COLUMNS = [*itertools.chain(*_PARTS), *_LIMIT_COLUMNS]
+_prepared_token = Prepared(lambda token_hash: ApiToken.objects.filter(hash=token_hash).order_by().values_list(*_COLUMNS), "-")
+
+
 def _read(token_hash: str) -> Actor | None:
     """The actor of a live token of an active owner, with its limits, in one query."""
     generation = cache.generation()
-    rows = list(
-        ApiToken.objects.filter(hash=token_hash)
-        .select_related("owner__organization")
-        .annotate(
-            limit_id=F("limits__pk"),
-            limit_organization=F("limits__organization_id"),
-            limit_channel=F("limits__channel_id"),
-            limit_package=F("limits__package_name"),
-            limit_role=F("limits__role"),
-        )
-        .order_by()
-    )
+    rows = _prepared_token.rows(token_hash)
     if not rows:
         return None
-    token = rows[0]
-    home = token.owner.organization
+    token, home = _token_of(rows[0])
     if not token.is_live() or not token.owner.is_active or (home is not None and home.deleted_at is not None):
         return None
     actor = Actor(user=token.owner, token=token, via="token")
     if token.is_limited:
-        limited = [row for row in rows if row.limit_id is not None]
-        actor.remember_limits(tuple(Limit(row.limit_organization, row.limit_channel, row.limit_package, row.limit_role) for row in limited))
+        limits = [row[-len(_LIMIT_COLUMNS) :] for row in rows]
+        actor.remember_limits(tuple(Limit(*limit) for pk, *limit in limits if pk is not None))
     cache.remember(token_hash, actor, read_in=generation)
     return actor
+
+
+def _token_of(row: tuple[Any, ...]) -> tuple[ApiToken, Organization | None]:
+    """The token with its owner and, for a robot, its owner's organization."""
+    values = iter(row)
+    of_token, of_owner, of_home = (list(itertools.islice(values, len(part))) for part in _PARTS)
+    token, owner = made_of(ApiToken, of_token), made_of(User, of_owner)
+    home = None if owner.organization_id is None else made_of(Organization, of_home)
+    owner.organization = home
+    token.owner = owner
+    return token, home
