@@ -16,6 +16,7 @@ from condahub.accounts.policy import Actor
 from condahub.errors import Conflict, Forbidden, Unprocessable
 from condahub.events import selectors, services, types
 from condahub.events.models import Event, InboxItem
+from condahub.events.services import upkeep
 from condahub.events.types import known_types
 from condahub.jobs.models import Job
 from tests.events.conftest import World
@@ -113,7 +114,8 @@ def test_rights_count_as_they_are_when_it_is_told(world: World, tell: Tell) -> N
     publish(world.outer, "open")
     Grant.objects.filter(user=world.people["reader"]).delete()
     Channel.objects.filter(pk=world.outer.pk).update(visibility="private")
-    tell()
+    tell(upkeep.catch_up)
+    assert not Event.objects.filter(spread_at=None).exists()
     assert InboxItem.objects.filter(user__username__in=["reader", "outsider"]).count() == 0
 
 

@@ -167,8 +167,9 @@ def test_nothing_is_sent_for_a_deleted_organization(world: World, receiver: Rece
     make(world, receiver.url)
     publish(world.outer)
     accounts.delete_organization(actor=Actor.of(world.people["staff"]), organization=world.acme)
-    tell()
+    tell(upkeep.catch_up)
     assert receiver.received == []
+    assert Delivery.objects.get().error == "The organization may not be told of this any more."
 
 
 def test_one_can_be_tried_and_sent_again_by_hand(world: World, receiver: Receiver, tell: Tell) -> None:
