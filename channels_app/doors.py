@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from channels_app.models import Channel, ChannelName, FileState, PackageFile, Policy, Revision
 from channels_app.policies import serving
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
 from condahub.names import MAX_NAME_CHARS, NAME_PATTERN
+from condahub.prepared import Prepared
 
 # How old the word on who may read a channel may be when a package file is served.
 DOOR_SECONDS = 2.0
@@ -103,16 +105,21 @@ def renamed_at(door: Door) -> datetime:
     return ChannelName.objects.values_list("changed_at", flat=True).get(name=door.asked_name)
 
 
+def _named(channel_id: int, subdir: str, filename: str) -> QuerySet[PackageFile, tuple[int, str, int, str, str, datetime]]:
+    rows = PackageFile.objects.filter(channel_id=channel_id, subdir=subdir, filename=filename)
+    return rows.values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
+
+
+_prepared_files = Prepared(_named, -1, "-", "--")
+
+
 def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
     """The file that a plain URL names: live or yanked, else a purged one; None for all else."""
     key = (door.channel_id, door.generation, subdir, filename)
     with _lock:
         if (found := _files.get(key)) is not None:
             return found
-    rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename).values_list(
-        "pk", "sha256", "size", "state", "reason", "indexed_at"
-    )
-    states = {row[3]: ServedFile(*row) for row in rows}
+    states = {row[3]: ServedFile(*row) for row in _prepared_files.rows(door.channel_id, subdir, filename)}
     made = states.get(FileState.LIVE) or states.get(FileState.YANKED) or states.get(FileState.HELD) or states.get(FileState.PURGED)
     if made is not None:
         with _lock:
