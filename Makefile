@@ -23,7 +23,7 @@ run: $(VENV)/.run ## start the hub: PORT (8000), CONDAHUB_HOST, CONDAHUB_DATA (.
 	@exec $(BIN)/python -m condahub.ops.supervise
 
 dev: $(VENV)/.dev ## the same with debugging on, started again at every change of the code
-	@CONDAHUB_DEBUG=1 exec $(BIN)/watchfiles --filter python --sigint-timeout 12 '$(BIN)/python -m condahub.ops.supervise' condahub channels_app mirrors_app
+	@CONDAHUB_DEBUG=1 exec $(BIN)/watchfiles --filter python --sigint-timeout 12 '$(BIN)/python -m condahub.ops.supervise' condahub channels_app environments_app mirrors_app
 
 test: $(VENV)/.dev ## all tests but the long ones, on SQLite and on PostgreSQL
 	@failed=0; for tier in test-fast test-database test-real; do $(MAKE) --no-print-directory $$tier || failed=1; done; exit $$failed

@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "condahub.jobs",
     "condahub.portal",
     "channels_app.apps.ChannelsConfig",
+    "environments_app.apps.EnvironmentsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,0 +1,1 @@
+"""Environments: specifications, their builds, and who may use them."""

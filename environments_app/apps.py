@@ -1,0 +1,14 @@
+"""Tells Django of this app, and the rooms below of what it offers them."""
+
+from django.apps import AppConfig
+
+
+class EnvironmentsConfig(AppConfig):
+    name = "environments_app"
+    label = "environments"
+    verbose_name = "Environments"
+
+    def ready(self) -> None:
+        from environments_app import registrations
+
+        registrations.register()

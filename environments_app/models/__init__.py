@@ -1,0 +1,32 @@
+"""The facts of environments and builds, and the constraints that keep them."""
+
+from environments_app.models.build import (
+    ArtifactKind,
+    ArtifactState,
+    Build,
+    BuildArtifact,
+    BuildChannel,
+    BuildPackage,
+    Lock,
+)
+from environments_app.models.environment import Environment, EnvironmentSettings, Redistribution
+from environments_app.models.specification import Specification, SpecificationKind
+from environments_app.models.states import FINAL_STATES, BuildState, Phase
+
+__all__ = [
+    "FINAL_STATES",
+    "ArtifactKind",
+    "ArtifactState",
+    "Build",
+    "BuildArtifact",
+    "BuildChannel",
+    "BuildPackage",
+    "BuildState",
+    "Environment",
+    "EnvironmentSettings",
+    "Lock",
+    "Phase",
+    "Redistribution",
+    "Specification",
+    "SpecificationKind",
+]

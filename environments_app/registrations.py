@@ -1,0 +1,34 @@
+"""What this app gives the rooms below it: places for grants, quota use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from condahub.accounts import places, quota
+from condahub.accounts.policy import AccessTarget, Actor, Permission
+from condahub.errors import Forbidden, NotAuthenticated
+
+
+def register() -> None:
+    """Called once, when the app is ready."""
+    from environments_app.services.builds import used_by_organization
+
+    quota.register_usage("environments", used_by_organization)
+    places.register(places.ENVIRONMENT, find=_find_environment, names_of=_names_of_environments)
+
+
+def _find_environment(actor: Actor, name: str) -> AccessTarget:
+    """`<organization>/<environment>`."""
+    from environments_app import selectors
+
+    organization, slash, environment = name.partition("/")
+    if not slash:
+        raise NotAuthenticated() if actor.is_anonymous else Forbidden()
+    return selectors.environment_for(actor, organization, environment, Permission.ENVIRONMENT_READ).access_target
+
+
+def _names_of_environments(ids: Collection[int]) -> dict[int, str]:
+    from environments_app.models import Environment
+
+    rows = Environment.objects.existing().filter(pk__in=ids).values_list("pk", "organization__name", "name")
+    return {pk: f"{organization}/{name}" for pk, organization, name in rows}

@@ -1,0 +1,140 @@
+"""Reads of environments and builds, as somebody who asks may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Count, Prefetch, Q, QuerySet, Sum
+
+from condahub.accounts.models import Organization
+from condahub.accounts.policy import Actor, Permission, can
+from condahub.accounts.selectors import visible_organizations
+from condahub.engine.versions import exact_name, matches
+from condahub.errors import Forbidden, NotAuthenticated, NotFound, Unprocessable
+from environments_app.models import Build, BuildChannel, BuildPackage, Environment
+from environments_app.spec.conda import check_match_spec
+
+MAX_MATCHED_VERSIONS = 400
+
+
+def _refused(actor: Actor) -> Exception:
+    return NotAuthenticated() if actor.is_anonymous else Forbidden()
+
+
+def environment_for(actor: Actor, organization: str, name: str, permission: Permission) -> Environment:
+    """The environment, if the actor has this right on it; hidden and unknown ones, of hidden and unknown organizations, answer alike.
+
+    Raises NotAuthenticated (anonymous) or Forbidden.
+    """
+    found = (
+        Environment.objects.existing().select_related("organization", "current_build").filter(organization__name=organization, name=name)
+    )
+    environment = found.first()
+    if environment is not None and can(actor, permission, environment):
+        return environment
+    raise _refused(actor)
+
+
+def organization_for(actor: Actor, name: str, permission: Permission) -> Organization:
+    """The same for an organization."""
+    organization = Organization.objects.filter(deleted_at__isnull=True, name=name).first()
+    if organization is not None and can(actor, permission, organization):
+        return organization
+    raise _refused(actor)
+
+
+def build_for(actor: Actor, environment: Environment, number: int) -> Build:
+    """A build by its number. Raises NotFound, also for one that is made of channels the actor may not read."""
+    build = shown_builds(Build.objects.visible_to(actor)).filter(environment=environment, number=number).first()
+    if build is None:
+        raise NotFound(f"'{environment}' has no build {number} that you may see.", code="no_such_build")
+    return build
+
+
+def shown_builds(builds: QuerySet[Build]) -> QuerySet[Build]:
+    """With what a list shows of them, in a fixed number of queries."""
+    made_of = Prefetch("made_of", BuildChannel.objects.order_by("position"))
+    return builds.select_related("environment__organization", "specification", "lock", "job").prefetch_related(made_of, "artifacts")
+
+
+def builds_of(actor: Actor, environment: Environment) -> QuerySet[Build]:
+    return shown_builds(Build.objects.visible_to(actor).filter(environment=environment))
+
+
+def environments_listed(actor: Actor) -> QuerySet[Environment]:
+    """The environments that the actor may see; `current` holds the current build where it may be seen too."""
+    return Environment.objects.visible_to(actor).select_related("organization")
+
+
+def attach_current(actor: Actor, environments: Iterable[Environment]) -> None:
+    """Set `shown_current` and `builds_count` of each: of what the actor may see; two queries for all of them."""
+    rows = list(environments)
+    visible = Build.objects.visible_to(actor).order_by()
+    wanted = [row.current_build_id for row in rows if row.current_build_id is not None]
+    builds = {build.pk: build for build in shown_current(visible.filter(pk__in=wanted))} if wanted else {}
+    counted = dict(visible.filter(environment__in=rows).values_list("environment_id").annotate(count=Count("pk")))
+    for row in rows:
+        row.shown_current = builds.get(row.current_build_id or 0)  # type: ignore[attr-defined]
+        row.builds_count = counted.get(row.pk, 0)  # type: ignore[attr-defined]
+
+
+def shown_current(builds: QuerySet[Build]) -> QuerySet[Build]:
+    return builds.only("id", "number", "environment_id", "state", "size", "package_count", "ended_at", "created_at")
+
+
+def environments_in(actor: Actor, organization: str) -> QuerySet[Environment]:
+    """The visible environments of one organization. Raises NotAuthenticated or Forbidden where neither it nor any in it may be seen."""
+    found = environments_listed(actor).filter(organization__name=organization)
+    if not visible_organizations(actor).filter(name=organization).exists() and not found.exists():
+        raise _refused(actor)
+    return found
+
+
+def packages_of(build: Build) -> QuerySet[BuildPackage]:
+    return BuildPackage.objects.filter(build=build)
+
+
+def holding(actor: Actor, text: str, *, all_builds: bool = False) -> QuerySet[BuildPackage]:
+    """The packages matching a MatchSpec (`openssl <3.0.8`) in the current (or all) builds that the actor may see.
+
+    Raises Unprocessable where the text is no MatchSpec of one package name.
+    """
+    spec, problem = check_match_spec(text, 0)
+    if problem is not None:
+        raise Unprocessable(problem.detail, code="bad_match_spec", hint="For instance 'openssl <3.0.8'.")
+    name = exact_name(spec) or ""
+    builds = Build.objects.visible_to(actor)
+    if not all_builds:
+        builds = builds.filter(pk__in=Environment.objects.existing().exclude(current_build=None).values("current_build"))
+    held = BuildPackage.objects.filter(name=name, build__in=builds)
+    return held.filter(_matching(spec, name, held)).select_related("build__environment__organization")
+
+
+def _matching(spec: Any, name: str, held: QuerySet[BuildPackage]) -> Q:
+    """A filter made of the identities there are: versions are compared as conda does, which no database can."""
+    columns = ("version", "build_string", "build_number", "subdir")
+    found = Q(pk__in=[])
+    count = 0
+    for version, build, number, subdir in held.order_by().values_list(*columns).distinct():
+        if matches(spec, name=name, version=version, build=build, build_number=number, subdir=subdir or "noarch"):
+            found |= Q(version=version, build_string=build, build_number=number, subdir=subdir)
+            count += 1
+    if count > MAX_MATCHED_VERSIONS:
+        raise Unprocessable(
+            f"More than {MAX_MATCHED_VERSIONS} builds of '{name}' match.", code="too_many_matches", hint="Narrow the version."
+        )
+    return found
+
+
+def usage(actor: Actor) -> list[dict[str, Any]]:
+    """By organization, of what the actor may see: environments, builds, bytes."""
+    visible = Environment.objects.visible_to(actor).order_by()
+    builds = Build.objects.visible_to(actor).filter(environment__in=visible).order_by()
+    counted = dict(visible.values_list("organization__name").annotate(count=Count("pk")))
+    rows = builds.values_list("environment__organization__name").annotate(count=Count("pk"), total=Sum("size"))
+    built = {name: (count, total or 0) for name, count, total in rows}
+    return [
+        {"organization": name, "environments": count, "builds": built.get(name, (0, 0))[0], "bytes": built.get(name, (0, 0))[1]}
+        for name, count in sorted(counted.items())
+    ]

@@ -1,0 +1,115 @@
+"""From what a person asked for to what is solved: settings applied, channels found with the person's own rights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings as django_settings
+
+from channels_app.models import Channel
+from channels_app.selectors import channel_for
+from condahub.accounts.policy import Actor, Permission
+from condahub.engine.versions import exact_name, parse_spec
+from condahub.errors import Forbidden, NotAuthenticated
+from environments_app.services.policies import Merged
+from environments_app.spec import Line, Problem, Spec, SpecInvalid
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is solved. channels: in the order of their priority."""
+
+    channels: tuple[Channel, ...]
+    dependencies: tuple[str, ...]
+    pip: tuple[str, ...]
+    platforms: tuple[str, ...]
+    notes: tuple[Line, ...]
+    values: dict[str, Any]
+
+
+def request_for(actor: Actor, spec: Spec, merged: Merged) -> Request:
+    """Raises SpecInvalid with the lines that policy or rights do not allow."""
+    problems: list[Problem] = []
+    channels = _channels(actor, spec, merged, problems)
+    dependencies = _dependencies(spec, merged, problems)
+    platforms = _platforms(spec, merged, problems)
+    _check_pip(spec, merged, problems)
+    if problems:
+        raise SpecInvalid(sorted(problems, key=lambda problem: problem.line))
+    pip = tuple(line.text for line in spec.pip)
+    values = {
+        "channels": [channel.name for channel in channels],
+        "dependencies": list(dependencies),
+        "pip": list(pip),
+        "pip_options": spec.canonical()["pip_options"],
+        "platforms": list(platforms),
+        "variables": dict(sorted(spec.variables.items())),
+        "virtual_packages": dict(sorted(merged.virtual_packages.items())),
+        "artifacts": sorted(merged.artifacts),
+    }
+    return Request(tuple(channels), dependencies, pip, platforms, spec.notes, values)
+
+
+def _channels(actor: Actor, spec: Spec, merged: Merged, problems: list[Problem]) -> list[Channel]:
+    wanted = list(spec.channels) or [Line(name, 0) for name in merged.default_channels]
+    named = {line.text for line in wanted}
+    wanted += [Line(name, 0) for name in merged.required_channels if name not in named]
+    if not wanted and (spec.dependencies or merged.included_packages):
+        problems.append(Problem(0, "no_channel", "No channel is named.", "Add 'channels:' with at least one channel of this hub."))
+    found: dict[int, Channel] = {}
+    for line in wanted:
+        try:
+            channel = channel_for(actor, line.text, Permission.CHANNEL_READ)
+        except (Forbidden, NotAuthenticated):
+            hint = "Channels are those of this hub; IT can mirror one, an owner can let you read one."
+            problems.append(Problem(line.line, "no_such_channel", f"There is no channel '{line.text}' that you may read.", hint))
+            continue
+        if merged.allowed_channels is not None and channel.name not in merged.allowed_channels:
+            hint = f"Allowed: {', '.join(sorted(merged.allowed_channels)) or 'none'}."
+            problems.append(Problem(line.line, "channel_not_allowed", f"The channel '{line.text}' is not allowed here.", hint))
+        found.setdefault(channel.pk, channel)
+    return list(found.values())
+
+
+def _dependencies(spec: Spec, merged: Merged, problems: list[Problem]) -> tuple[str, ...]:
+    asked = [line.text for line in spec.dependencies]
+    if not asked and not spec.pip:
+        asked = list(merged.default_packages)
+    named = {_name(text) for text in asked}
+    missing = (text for text in merged.required_packages if _name(text) not in named)
+    problems.extend(Problem(0, "package_required", f"'{text}' must be among the dependencies here.", "Add it.") for text in missing)
+    return (*asked, *(text for text in merged.included_packages if _name(text) not in named))
+
+
+def _platforms(spec: Spec, merged: Merged, problems: list[Problem]) -> tuple[str, ...]:
+    wanted = list(spec.platforms) or [Line(name, 0) for name in merged.default_platforms]
+    for line in wanted:
+        if merged.allowed_platforms is not None and line.text not in merged.allowed_platforms:
+            hint = f"Allowed: {', '.join(sorted(merged.allowed_platforms)) or 'none'}."
+            problems.append(Problem(line.line, "platform_not_allowed", f"The platform '{line.text}' is not allowed here.", hint))
+    return tuple(line.text for line in wanted)
+
+
+def _check_pip(spec: Spec, merged: Merged, problems: list[Problem]) -> None:
+    if not spec.pip:
+        return
+    if not merged.pip_allowed:
+        problems.append(Problem(spec.pip[0].line, "pip_not_allowed", "pip requirements are not allowed here.", "Use conda packages."))
+    own = f"{django_settings.CONDAHUB_PUBLIC_URL}/pypi/"
+    options = spec.pip_options
+    for address in (options.index_url, *options.extra_index_urls):
+        allowed = merged.allowed_pip_indexes or frozenset()
+        if address and not address.startswith(own) and address.rstrip("/") not in allowed:
+            problems.append(
+                Problem(
+                    spec.pip[0].line,
+                    "index_not_allowed",
+                    "This index of pip packages is not allowed here.",
+                    "Use an index of this hub, or ask IT.",
+                )
+            )
+
+
+def _name(text: str) -> str:
+    return exact_name(parse_spec(text)) or text
