@@ -62,7 +62,7 @@ class Channel:
         records = self.records[subdir]
         return {
             "info": {"subdir": subdir, **self.info},
-            "packages": {name: one for name, one in records.items() if name.endswith(".tar.bz2")},
+            "packages": {name: one for name, one in records.items() if not name.endswith(".conda")},
             "packages.conda": {name: one for name, one in records.items() if name.endswith(".conda")},
             "removed": [],
             "repodata_version": 1,
