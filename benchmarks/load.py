@@ -8,12 +8,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
 CONNECTIONS = 16
-RECEIVE_BYTES = 1024 * 1024
+MIB = 1024 * 1024
 
 
 class NoWrk(Exception):
@@ -35,16 +36,30 @@ def wrk(url: str, seconds: float, headers: Mapping[str, str] | None = None, scri
     return float(found[1])
 
 
-def in_turn(measurements: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of each after so many rounds in which all take their turn, so that a noisy minute is shared."""
+@dataclass(frozen=True)
+class Rates:
+    """What peers did in some rounds in which all took their turn: a noisy minute is shared, and a ratio is made of one round."""
+
+    of: Mapping[str, Sequence[float]]
+
+    def __getitem__(self, name: str) -> float:
+        return median(self.of[name])
+
+    def ratio(self, name: str, ceiling: str) -> float:
+        """The median of the rounds' ratios."""
+        return median(one / other for one, other in zip(self.of[name], self.of[ceiling], strict=True))
+
+
+def in_turn(measurements: Mapping[str, Callable[[], float]], rounds: int) -> Rates:
+    """Measure all of them in each round."""
     found: dict[str, list[float]] = {name: [] for name in measurements}
     for _ in range(rounds):
         for name, measure in measurements.items():
             found[name].append(measure())
-    return {name: median(values) for name, values in found.items()}
+    return Rates(found)
 
 
-def bytes_a_second(url: str, times: int = 1) -> float:
+def mib_a_second(url: str, times: int = 1) -> float:
     """How fast a large file comes; the kernel drops the bytes (MSG_TRUNC), so that the reader is no limit."""
     parts = urlsplit(url)
     total = 0
@@ -53,7 +68,7 @@ def bytes_a_second(url: str, times: int = 1) -> float:
         with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=60) as connection:
             connection.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
             total += _receive(connection)
-    return total / (time.perf_counter() - begun)
+    return total / MIB / (time.perf_counter() - begun)
 
 
 def _receive(connection: socket.socket) -> int:
@@ -68,9 +83,9 @@ def _receive(connection: socket.socket) -> int:
     if status != b"200" or length is None:
         raise RuntimeError(f"not a whole file: {head[:200]!r}")
     left = int(length[1])
-    scrap = bytearray(RECEIVE_BYTES)
+    scrap = bytearray(MIB)
     while left:
-        got = connection.recv_into(scrap, min(left, RECEIVE_BYTES), socket.MSG_TRUNC)
+        got = connection.recv_into(scrap, min(left, MIB), socket.MSG_TRUNC)
         if not got:
             raise RuntimeError(f"the file ended {left} bytes short")
         left -= got

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks.load import Rates
+
 HEADINGS = ("what", "measured", "target", "ratio", "verdict")
 
 
@@ -45,11 +47,11 @@ def at_most(what: str, value: float, limit: float, unit: str, *, binding: bool =
     )
 
 
-def share(what: str, value: float, ceiling: float, least: float | None, unit: str) -> Row:
-    """A rate as a share of what the machine or a peer did in the same run; `least` None: no target."""
-    found = value / ceiling
-    target = f">= {least:.2f} of {_number(ceiling)}" if least is not None else f"(of {_number(ceiling)})"
-    return Row(what, f"{_number(value)} {unit}", target, f"{found:.2f}", None if least is None else found >= least)
+def share(what: str, rates: Rates, name: str, ceiling: str, least: float | None, unit: str) -> Row:
+    """A rate as a share of what a peer did in the same rounds; `least` None: no target."""
+    found = rates.ratio(name, ceiling)
+    target = f">= {least:.2f} of {_number(rates[ceiling])}" if least is not None else f"(of {_number(rates[ceiling])})"
+    return Row(what, f"{_number(rates[name])} {unit}", target, f"{found:.2f}", None if least is None else found >= least)
 
 
 def _number(value: float) -> str:

@@ -86,6 +86,7 @@ def data_process(environment: Mapping[str, str], log: Path, **settings: str) -> 
 
 _NGINX = """
 daemon off;
+{user}
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log crit;
@@ -133,6 +134,8 @@ def nginx(folder: Path, *, upstream: str, files: Path, store: Path) -> Iterator[
         raise NoNginx("nginx is missing: `make test-system` or `apt-get install nginx`")
     port = any_free_port()
     configuration = folder / "nginx.conf"
-    configuration.write_text(_NGINX.format(folder=folder, upstream=upstream, port=port, files=files, store=store))
+    # As root it would give its workers to somebody who may not read a private folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration.write_text(_NGINX.format(user=user, folder=folder, upstream=upstream, port=port, files=files, store=store))
     with running([program, "-c", str(configuration)], port=port, environment={}, log=folder / "nginx.out", path="/alone/") as url:
         yield url

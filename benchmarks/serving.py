@@ -44,16 +44,19 @@ def run(shop: Workshop) -> Iterator[Row]:
             },
             shop.rounds,
         )
-    bare_rate = rates["bare"]
-    yield noted(f"gunicorn's own gthread, nothing in it, {size:,} bytes", f"{rates['stock']:,.0f}/s")
-    yield share("gunicorn with the hub's worker, nothing in it", bare_rate, rates["stock"], None, "/s")
-    yield share("public package, hot", rates["public"], bare_rate, 0.5, "/s")
-    yield share("public package, hot, against gthread", rates["public"], rates["stock"], None, "/s")
-    yield share("public repodata.json.zst, hot", rates["repodata"], bare_rate, None, "/s")
-    yield share("public shard index, hot", rates["shards"], bare_rate, None, "/s")
-    yield share("private package, token with cached grant", rates["token"], bare_rate, 0.35, "/s")
-    yield share("private package, each token new to the process", rates["token cold"], bare_rate, 0.15, "/s")
-    yield share("the same, each file new as well", rates["all cold"], bare_rate, None, "/s")
+    yield noted(f"gunicorn's own gthread, nothing in it, {size:,} bytes", f"{rates['stock']:,.0f} /s")
+    for what, name, ceiling, least in (
+        ("gunicorn with the hub's worker, nothing in it", "bare", "stock", None),
+        ("public package, hot", "public", "bare", 0.5),
+        ("the same, against gthread", "public", "stock", None),
+        ("public repodata.json.zst, hot", "repodata", "bare", None),
+        ("public shard index, hot", "shards", "bare", None),
+        ("private package, token with cached grant", "token", "bare", 0.35),
+        ("the same, against gthread", "token", "stock", None),
+        ("private package, each token new to the process", "token cold", "bare", 0.15),
+        ("the same, each file new as well", "all cold", "bare", None),
+    ):
+        yield share(what, rates, name, ceiling, least, "/s")
     found = shop.inside(data, "queries", keys[0], public, private)
     yield Row("queries: public package, hot", str(found["public hot"]), "0", "", found["public hot"] == 0)
     yield Row("queries: private package, token cached", str(found["private hot"]), "0", "", found["private hot"] == 0)

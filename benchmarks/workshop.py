@@ -40,11 +40,11 @@ class Workshop:
     @property
     def rounds(self) -> int:
         """How often peers are measured in turn; the median counts."""
-        return 1 if self.quick else 3
+        return 1 if self.quick else 5
 
     @property
     def round_seconds(self) -> float:
-        return 2.0 if self.quick else 3.0
+        return 1.0 if self.quick else 2.0
 
     def say(self, text: str) -> None:
         """Tell the person who waits what happens."""
