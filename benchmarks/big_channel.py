@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from benchmarks.big_records import FIRST_SEEN, records
 from channels_app.index.publish import mark_dirty, publish_dirty
-from channels_app.models import Channel, Effect, FileState, PackageFile
+from channels_app.models import Channel, PackageFile
 
 CHUNK_ROWS = 5000
 
@@ -49,8 +49,6 @@ def _row(channel_id: int, subdir: str, filename: str, record: dict[str, Any]) ->
         "subdir": subdir,
         "filename": filename,
         "record": orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode(),
-        "verdict": Effect.ALLOW.value,
-        "verdict_reason": "",
         "indexed_at": _FIRST_SEEN_VALUE,
         "changed_at": _FIRST_SEEN_VALUE,
         "uploaded_by": "benchmark",
