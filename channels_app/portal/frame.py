@@ -28,10 +28,10 @@ def channel_for(request: PortalRequest, name: str, permission: Permission = Perm
     return selectors.channel_for(request.actor, name, permission)
 
 
-def head(request: PortalRequest, channel: Channel, tab: str) -> dict[str, Any]:
-    """The context of a channel's frame; one query, for its newest revision."""
+def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = True) -> dict[str, Any]:
+    """The context of a channel's frame. whole: with what its newest revision says, for a query."""
     actor = request.actor
-    revision = history.revisions_of(channel).first()
+    revision = history.revisions_of(channel).first() if whole else None
     tabs = [
         {"key": key, "label": label, "path": reverse(name, args=[channel.name])}
         for key, label, name, permission in TABS

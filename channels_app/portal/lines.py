@@ -57,7 +57,7 @@ def publish(channel: Channel, secret: str = "") -> Paste:
     door = f"{hub}/api/hub/v1/channels/{channel.name}/upload/FILE.conda"
     return Paste(
         [
-            Line("condahub", f"condahub upload {channel.name} *.conda"),
+            Line("condahub", f"condahub login {hub}\ncondahub upload {channel.name} *.conda"),
             Line("rattler-build", f'rattler-build upload quetz --url "{hub}" --channel {channel.name} --api-key "{token}" *.conda'),
             Line("curl", f'curl -fsS -H "Authorization: Bearer {token}" --data-binary @FILE.conda "{door}"'),
         ],

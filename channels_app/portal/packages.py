@@ -51,7 +51,7 @@ def package(request: PortalRequest, channel: str, package: str) -> HttpResponseB
     weeks = reads.downloads_by_week(found, package)
     record = _record(newest) if newest else {}
     context = {
-        **head(request, found, "packages"),
+        **head(request, found, "packages", whole=False),
         "package": about,
         "package_sentence": _sentence(about),
         # A package says what it likes: only an address of the web becomes a link.
@@ -79,7 +79,7 @@ def file(request: PortalRequest, channel: str, subdir: str, filename: str) -> Ht
     found = channel_for(request, channel)
     row = listings.file_of(request.actor, found, subdir, filename)
     context = {
-        **head(request, found, "packages"),
+        **head(request, found, "packages", whole=False),
         "file": row,
         "record": json.dumps(_record(row), indent=2, sort_keys=True),
         "run_exports": json.dumps(msgspec.json.decode(row.run_exports), indent=2) if row.run_exports not in ("", "{}") else "",

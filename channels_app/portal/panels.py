@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -43,8 +44,7 @@ def my_channels(actor: Actor) -> dict[str, Any]:
         "first_steps": filled is None,
         "to_fill": empty,
         "may_create": bool(channels.homes(actor)) if filled is None else True,
-        "paste": lines.use(filled) if filled is not None else None,
-        "paste_of": filled,
+        "paste": dataclasses.replace(lines.use(filled), title=f"Use {filled.name}") if filled is not None else None,
     }
 
 

@@ -39,7 +39,7 @@ def revision(request: PortalRequest, channel: str, number: int) -> HttpResponseB
     one = history.revision_of(found, number)
     text = asked(request, "since", 18)
     since = int(text) if text.isascii() and text.isdigit() else _before(found, number)
-    context: dict[str, Any] = {**head(request, found, "revisions"), "one": one, "since": since}
+    context: dict[str, Any] = {**head(request, found, "revisions", whole=False), "one": one, "since": since}
     context["past"] = _past(found, number)
     try:
         difference = history.differences(found, since=since, until=number)

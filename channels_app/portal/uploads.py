@@ -51,7 +51,7 @@ def upload(request: PortalRequest, channel: str) -> HttpResponseBase:
         except HubError as refused:
             error = refused
     context = {
-        **head(request, found, "packages"),
+        **head(request, found, "packages", whole=False),
         "publish_lines": lines.publish(found),
         "door": f"{settings.FORCE_SCRIPT_NAME or ''}/api/hub/v1/channels/{found.name}/upload/",
         "limit_bytes": settings.CONDAHUB_MAX_PACKAGE_BYTES,

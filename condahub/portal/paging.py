@@ -57,12 +57,17 @@ class Column:
 
 
 def numbered(request: HttpRequest, rows: QuerySet[M]) -> Page[M]:
-    """The page that `?page=` names; past the end it is the last one. Two queries."""
+    """The page that `?page=` names; past the end it is the last one. One query where one page holds all, else two."""
+    asked = _number(request.GET, "page", 1, MAX_PAGE)
+    if asked == 1:
+        begin = list(rows[: PAGE_ROWS + 1])
+        if len(begin) <= PAGE_ROWS:
+            return Page(begin, len(begin), 1, 1, "", "")
     total = rows.count()
     last = max(1, -(-total // PAGE_ROWS))
-    number = min(_number(request.GET, "page", 1, MAX_PAGE), last)
+    number = min(asked, last)
     start = (number - 1) * PAGE_ROWS
-    found = list(rows[start : start + PAGE_ROWS]) if total else []
+    found = begin[:PAGE_ROWS] if number == asked == 1 else list(rows[start : start + PAGE_ROWS])
     return Page(
         found,
         total,

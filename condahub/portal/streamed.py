@@ -28,8 +28,12 @@ class _Check(CsrfViewMiddleware):
         return verified
 
 
+def _nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
 def _check() -> _Check:
-    return _Check(lambda request: HttpResponse())
+    return _Check(_nothing)
 
 
 def require_own_origin(request: HttpRequest) -> None:
@@ -46,5 +50,5 @@ def require_csrf_token(request: HttpRequest, fields: Mapping[str, Sequence[str]]
     request.POST = given  # type: ignore[assignment]
     check = _check()
     check.process_request(request)
-    if check.process_view(request, lambda: None, (), {}) is not None:
+    if check.process_view(request, _nothing, (), {}) is not None:
         raise Forbidden("This form is not from your present session.", code="csrf", hint=_HINT)

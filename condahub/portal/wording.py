@@ -20,7 +20,9 @@ def size(nbytes: int) -> str:
         value /= 1000
         if value < 999.5 or unit == _UNITS[-1]:
             break
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
+    # A quota of 10 GiB is 10.7 GB: rounded to 11 it would promise what is not there.
+    text = f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+    return f"{text.removesuffix('.0')} {unit}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

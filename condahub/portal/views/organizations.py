@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from condahub.portal.page import PortalRequest, asked, done, failed, page, perso
 from condahub.portal.views.account import create_from, show_secret, token_rows
 
 MAX_DETAILS_CHARS = 400
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @page()
@@ -237,8 +239,14 @@ def events_page(request: PortalRequest, rows: Any) -> dict[str, Any]:
 
 def _details(details: dict[str, Any]) -> str:
     told = [(key, value) for key, value in details.items() if value not in (None, "", [], {})]
-    text = ", ".join(f"{key} {value if isinstance(value, str | int) else json.dumps(value)}" for key, value in told)
+    text = ", ".join(f"{key} {_shown(value)}" for key, value in told)
     return text if len(text) <= MAX_DETAILS_CHARS else f"{text[:MAX_DETAILS_CHARS]}…"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:12] if _SHA256.fullmatch(value) else value
+    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
 
 
 class slow_probing:

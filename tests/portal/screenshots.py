@@ -1,0 +1,113 @@
+"""Pictures of the portal's main pages: `make screenshots` remakes those of docs/; `--all FOLDER` takes every page in every look."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.hub import RunningHub, start_hub
+from tests.parts import PARTS
+from tests.portal.browser import NARROW, PASSWORD, WIDE, Furnisher, chromium, context_of, overflow, serious_faults, sign_in
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "screenshots"
+PAGES = {
+    "dashboard": "/ui/",
+    "channels": "/ui/channels",
+    "channel": "/ui/channels/forecast",
+    "package": "/ui/channels/forecast/packages/season",
+    "file": "/ui/channels/forecast/files/linux-64/season-1.2.0-py312_0.conda",
+    "upload": "/ui/channels/forecast/upload",
+    "revisions": "/ui/channels/forecast/revisions",
+    "revision": "/ui/channels/forecast/revisions/40?since=30",
+    "members": "/ui/channels/forecast/members",
+    "activity": "/ui/channels/forecast/activity",
+    "settings": "/ui/channels/forecast/settings",
+    "channel-new": "/ui/channels/new",
+    "organizations": "/ui/organizations",
+    "organization": "/ui/data-science",
+    "organization-members": "/ui/data-science/members",
+    "organization-teams": "/ui/data-science/teams",
+    "organization-robots": "/ui/data-science/robots",
+    "organization-activity": "/ui/data-science/activity",
+    "account": "/ui/account",
+    "tokens": "/ui/account/tokens",
+    "token-new": "/ui/account/tokens/new",
+    "search": "/ui/search?q=se",
+    "jobs": "/ui/jobs",
+    "refused": "/ui/channels/genomics-private",
+}
+# A few, in the look that shows most.
+IN_DOCS = (
+    ("dashboard", WIDE, False),
+    ("channel", WIDE, False),
+    ("package", WIDE, False),
+    ("package", WIDE, True),
+    ("upload", WIDE, False),
+    ("revision", WIDE, True),
+    ("channel", NARROW, False),
+)
+
+
+def main() -> None:
+    """Start a hub, furnish it, and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--all", type=Path, metavar="FOLDER", help="every page, wide and narrow, light and dark, with what is wrong with it"
+    )
+    parser.add_argument("--only", default="", help="pages whose name begins so")
+    chosen = parser.parse_args()
+    binary = PARTS["chromium"].path
+    if binary is None:
+        sys.exit("This needs Debian's chromium; `make test-system` installs it.")
+    with tempfile.TemporaryDirectory() as scratch, start_hub(Path(scratch) / "hub") as hub, chromium(binary) as browser:
+        Furnisher(hub, Path(scratch) / "made").furnish()
+        if chosen.all:
+            take_all(browser, hub, chosen.all, chosen.only)
+        else:
+            take_for_docs(browser, hub)
+
+
+def take_for_docs(browser: Browser, hub: RunningHub) -> None:
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for name, size, dark in IN_DOCS:
+        page = context_of(browser, size, dark=dark).new_page()
+        sign_in(page, hub, "ada", PASSWORD)
+        page.goto(hub.url + PAGES[name])
+        look = ("-dark" if dark else "") + ("-narrow" if size == NARROW else "")
+        page.screenshot(path=DOCS / f"{name}{look}.png")
+        page.context.close()
+
+
+def take_all(browser: Browser, hub: RunningHub, folder: Path, only: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for size, look in ((WIDE, "wide"), (NARROW, "narrow")):
+        for dark in (False, True):
+            page = context_of(browser, size, dark=dark).new_page()
+            page.on("console", lambda message: print("console:", message.text) if message.type == "error" else None)
+            kind = f"{look}-{'dark' if dark else 'light'}"
+            page.goto(f"{hub.url}/accounts/login/")
+            _take(page, folder / f"login-{kind}.png")
+            page.goto(f"{hub.url}/ui/channels")
+            _take(page, folder / f"anonymous-{kind}.png")
+            sign_in(page, hub, "ada", PASSWORD)
+            for name, path in PAGES.items():
+                if name.startswith(only):
+                    page.goto(hub.url + path)
+                    _take(page, folder / f"{name}-{kind}.png")
+            page.context.close()
+
+
+def _take(page: Page, path: Path) -> None:
+    page.screenshot(path=path, full_page=True)
+    for fault in overflow(page):
+        print(f"{path.stem}: sticks out: {fault}")
+    for fault in serious_faults(page):
+        print(f"{path.stem}: {fault}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""The pages do what they say: lists and filters, forms and their refusals, uploads without scripts, headers, and few queries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from channels_app.models import Channel, FileState, PackageFile
+from condahub.accounts.models import ApiToken, Organization
+from condahub.accounts.policy import Actor
+from condahub.accounts.services import create_token
+from condahub.audit.models import AuditEvent
+from condahub.packages.maker import make_package
+from condahub.portal import signin
+from tests.api.conftest import World
+from tests.portal.conftest import Visitor
+from tests.queries import counted
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "a-scientist-signs-in-7"
+
+
+def _csrf(text: str) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', text)
+    assert found
+    return found.group(1)
+
+
+def _uploaded(path: Path) -> SimpleUploadedFile:
+    return SimpleUploadedFile(path.name, path.read_bytes())
+
+
+def test_pages_take_no_script_or_style_that_is_not_theirs(world: World, visit: type[Visitor]) -> None:
+    response = visit(world, "owner").client.get("/ui/channels/inner/upload")
+    policy = response["Content-Security-Policy"]
+    nonce = re.search(r'nonce="([^"]+)"', response.content.decode())
+    assert nonce and f"script-src 'nonce-{nonce.group(1)}';" in policy
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    text = response.content.decode()
+    assert not re.search(r"<[^>]+\s(?:style|on\w+)=", text)
+    assert not re.search(r"<(?:script|link rel=\"stylesheet\")(?![^>]*nonce=)", text)
+    assert response["Cache-Control"] == "private, no-cache"
+
+
+def test_from_an_empty_hub_to_a_first_package(world: World, visit: type[Visitor], tmp_path: Path) -> None:
+    visitor = visit(world, "outsider")
+    assert "Make a channel" in visitor.get("/ui/")
+    personal = Organization.objects.get(personal_of=world.people["outsider"])
+    made = visitor.post("/ui/channels/new", organization=personal.name, name="first", visibility="private", description="")
+    assert made["Location"] == "/ui/channels/first/upload"
+    assert "Upload to first" in visitor.get("/ui/")
+    path = make_package(tmp_path, name="hello", version="1.0")
+    page = visitor.get("/ui/channels/first/upload")
+    sent = visitor.post("/ui/channels/first/upload", csrfmiddlewaretoken=_csrf(page), files=_uploaded(path))
+    assert sent["Location"] == "/ui/channels/first"
+    listed = visitor.get("/ui/channels/first")
+    assert "hello-1.0-0.conda published; revision 2 shows it." in listed
+    assert "/ui/channels/first/packages/hello" in listed
+    assert "First steps" not in visitor.get("/ui/")
+
+
+def test_a_refused_upload_says_why_and_keeps_nothing(world: World, visit: type[Visitor], tmp_path: Path) -> None:
+    visitor = visit(world, "contributor")
+    token = _csrf(visitor.get("/ui/channels/inner/upload"))
+    before = PackageFile.objects.count()
+    broken = SimpleUploadedFile("hello-1.0-0.conda", b"no zip at all")
+    response = visitor.client.post("/ui/channels/inner/upload", {"csrfmiddlewaretoken": token, "files": broken})
+    assert 400 <= response.status_code < 500
+    assert 'role="alert"' in response.content.decode()
+    nothing = visitor.client.post("/ui/channels/inner/upload", {"csrfmiddlewaretoken": token})
+    assert (nothing.status_code, "No package was chosen." in nothing.content.decode()) == (422, True)
+    assert PackageFile.objects.count() == before
+
+
+def test_an_upload_form_of_another_site_or_session_is_refused(world: World, tmp_path: Path) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.people["contributor"], backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get("/ui/channels/inner/upload").content.decode()
+    path = make_package(tmp_path, name="forged", version="1.0")
+    forms = (
+        ({"files": _uploaded(path)}, {}),
+        ({"csrfmiddlewaretoken": "x" * 64, "files": _uploaded(path)}, {}),
+        ({"csrfmiddlewaretoken": _csrf(page), "files": _uploaded(path)}, {"origin": "https://elsewhere.example"}),
+    )
+    for fields, headers in forms:
+        assert client.post("/ui/channels/inner/upload", fields, headers=headers).status_code == 403
+    assert not PackageFile.objects.filter(name="forged").exists()
+    good = {"csrfmiddlewaretoken": _csrf(page), "files": _uploaded(path)}
+    assert client.post("/ui/channels/inner/upload", good, headers={"origin": "http://testserver"}).status_code == 302
+    assert PackageFile.objects.filter(name="forged").exists()
+
+
+def test_every_other_form_needs_its_csrf_token(world: World) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.people["owner"], backend="django.contrib.auth.backends.ModelBackend")
+    for path in ("/ui/channels/inner/settings/delete", "/ui/account/tokens/new", "/ui/channels/inner/upload/token", "/accounts/logout/"):
+        assert client.post(path, {"name": "inner"}).status_code == 403, path
+    assert Channel.objects.get(name="inner").deleted_at is None
+
+
+def test_a_browsers_upload_token_may_do_nothing_but_that(world: World, visit: type[Visitor], tmp_path: Path) -> None:
+    visitor = visit(world, "contributor")
+    answer = visitor.client.post("/ui/channels/inner/upload/token")
+    made = answer.json()
+    assert answer["Cache-Control"] == "no-store"
+    token = ApiToken.objects.get()
+    assert token.scopes == ["package:upload"] and token.is_limited and token.expires_at
+    bearer = Client(headers={"Authorization": f"Bearer {made['token']}"})
+    path = make_package(tmp_path, name="dropped", version="1.0")
+
+    def send(channel: str) -> int:
+        door = f"/api/hub/v1/channels/{channel}/upload/{path.name}"
+        return bearer.post(door, path.read_bytes(), content_type="application/octet-stream").status_code
+
+    assert send("outer") == 403
+    assert send("inner") == 201
+    assert bearer.get("/api/hub/v1/channels/inner").status_code == 403
+    assert visitor.client.post(made["revoke"]).json() == {"revoked": True}
+    assert send("inner") == 401
+
+
+def test_files_are_yanked_and_brought_back_by_ticking(world: World, visit: type[Visitor]) -> None:
+    path, key = "/ui/channels/inner/packages/inside/change", "noarch/inside-1.0-0.conda"
+    visit(world, "reader").post(path, file=key, verb="yank")
+    assert PackageFile.objects.get(filename="inside-1.0-0.conda").state == FileState.LIVE
+    maintainer = visit(world, "maintainer")
+    maintainer.post(path, file=[key], verb="quarantine", reason="")
+    assert "needs a reason" in maintainer.get("/ui/channels/inner/packages/inside")
+    maintainer.post(path, file=[key], verb="yank", reason="wrong")
+    assert PackageFile.objects.get(filename="inside-1.0-0.conda").state == FileState.YANKED
+    assert "wrong" in maintainer.get("/ui/channels/inner/packages/inside")
+    maintainer.post(path, file=[key], verb="restore")
+    assert PackageFile.objects.get(filename="inside-1.0-0.conda").state == FileState.LIVE
+
+
+def test_filters_are_in_the_address(world: World, visit: type[Visitor]) -> None:
+    world.push(world.inner, name="other", version="1.0", subdir="linux-64")
+    visitor = visit(world, "reader")
+    assert "packages/inside" not in visitor.get("/ui/channels/inner", platform="linux-64")
+    assert "packages/other" in visitor.get("/ui/channels/inner", platform="linux-64")
+    assert "packages/other" not in visitor.get("/ui/channels/inner", q="insi")
+    descending = visitor.get("/ui/channels/inner", sort="-name")
+    assert descending.index("packages/other") < descending.index("packages/inside")
+    for odd in ("%00", "-", "999999999999999999999", "' OR 1=1"):
+        for name in ("q", "platform", "sort", "page", "before", "version", "since", "state", "organization", "visibility"):
+            for path in (
+                "/ui/channels",
+                "/ui/channels/inner",
+                "/ui/channels/inner/packages/inside",
+                "/ui/channels/inner/revisions",
+                "/ui/jobs",
+            ):
+                visitor.get(path, **{name: odd})
+
+
+def test_a_revision_shows_what_came_and_went(world: World, visit: type[Visitor]) -> None:
+    visitor = visit(world, "maintainer")
+    visitor.post("/ui/channels/inner/packages/inside/change", file=["noarch/inside-1.0-0.conda"], verb="delete")
+    head = Channel.objects.get(name="inner").head
+    text = visitor.get(f"/ui/channels/inner/revisions/{head}")
+    assert "1 file removed since revision" in text and "inside-1.0-0.conda" in text
+    assert f"/channels/inner@{head}" in text
+    visitor.get("/ui/channels/inner/revisions/4711", 404)
+    visitor.get(f"/ui/channels/inner/revisions/{head}", 400, since=str(head + 5))
+
+
+def test_a_token_is_shown_once(world: World, visit: type[Visitor]) -> None:
+    visitor = visit(world, "reader")
+    response = visitor.client.post("/ui/account/tokens/new", {"name": "laptop", "purpose": "read", "channel": "inner", "lifetime": "30"})
+    text = response.content.decode()
+    secret = re.search(r"chub-\w+-\w+-\w+", text)
+    assert secret and response["Cache-Control"] == "no-store"
+    assert f"/t/{secret.group()}/channels/inner" in text
+    assert secret.group() not in visitor.get("/ui/account/tokens")
+    assert "laptop" in visitor.get("/ui/account/tokens")
+    token = ApiToken.objects.get(name="laptop")
+    visitor.post(f"/ui/account/tokens/{token.pk}/revoke")
+    assert "laptop" not in visitor.get("/ui/account/tokens").partition("</form></div>")[2].partition("is revoked")[2]
+    refused = visitor.client.post("/ui/account/tokens/new", {"name": "x", "purpose": "read", "channel": "nowhere"})
+    assert refused.status_code == 403 and "chub-" not in refused.content.decode()
+
+
+def test_nobody_revokes_anothers_token(world: World, visit: type[Visitor]) -> None:
+    token = create_token(actor=Actor.of(world.people["owner"]), name="hers", scopes=["read"]).token
+    visit(world, "maintainer").post(f"/ui/account/tokens/{token.pk}/revoke")
+    token.refresh_from_db()
+    assert token.revoked_at is None
+
+
+def test_roles_are_given_and_taken(world: World, visit: type[Visitor]) -> None:
+    owner, outsider = visit(world, "owner"), visit(world, "outsider")
+    outsider.get("/ui/channels/inner", 403)
+    owner.post("/ui/channels/inner/members", username="outsider", role="reader")
+    outsider.get("/ui/channels/inner")
+    listed = owner.get("/ui/channels/inner/members")
+    revoke = re.search(r"/ui/channels/inner/members/\d+/revoke", listed)
+    assert revoke
+    owner.post(revoke.group())
+    outsider.get("/ui/channels/inner", 403)
+    assert "There is no such user." in owner.post("/ui/acme/members", 404, username="nobody-here", role="reader").content.decode()
+
+
+def test_signing_in_and_out(world: World, visit: type[Visitor]) -> None:
+    user = world.people["reader"]
+    user.set_password(PASSWORD)
+    user.save()
+    client = Client()
+    wrong = client.post("/accounts/login/", {"username": "reader", "password": "no"})
+    assert "do not match" in wrong.content.decode() and "no-store" in wrong["Cache-Control"]
+    right = client.post("/accounts/login/", {"username": "reader", "password": PASSWORD, "next": "/ui/channels/inner"})
+    assert (right.status_code, right["Location"]) == (302, "/ui/channels/inner")
+    assert client.get("/ui/channels/inner").status_code == 200
+    assert client.get("/accounts/logout/").status_code == 405
+    assert client.post("/accounts/logout/").status_code == 302
+    assert client.get("/ui/channels/inner").status_code == 302
+    away = client.post("/accounts/login/", {"username": "reader", "password": PASSWORD, "next": "https://elsewhere.example/"})
+    assert away["Location"] == "/ui/"
+
+
+def test_trying_passwords_is_slowed_down(world: World) -> None:
+    user = world.people["reader"]
+    user.set_password(PASSWORD)
+    user.save()
+    client = Client()
+    for _ in range(signin.MAX_FAILURES_A_NAME):
+        assert client.post("/accounts/login/", {"username": "reader", "password": "no"}).status_code == 200
+    stopped = client.post("/accounts/login/", {"username": "reader", "password": PASSWORD})
+    assert stopped.status_code == 429 and stopped["Retry-After"] and "Too many sign-ins failed." in stopped.content.decode()
+    # Nobody else is shut out, and he is not from elsewhere.
+    elsewhere = Client(REMOTE_ADDR="192.0.2.7")
+    assert elsewhere.post("/accounts/login/", {"username": "reader", "password": PASSWORD}).status_code == 302
+
+
+def test_the_admin_is_entered_by_the_same_door(world: World, visit: type[Visitor]) -> None:
+    asked = Client().get("/admin/", follow=True)
+    assert asked.redirect_chain[-1] == ("/accounts/login/?next=%2Fadmin%2F", 302)
+    assert visit(world, "staff").client.get("/admin/").status_code == 200
+    told = visit(world, "reader").client.get("/admin/", follow=True)
+    assert told.status_code == 200 and "You are signed in as reader" in told.content.decode()
+
+
+def test_a_password_is_changed_with_the_old_one_alone(world: World, visit: type[Visitor]) -> None:
+    user = world.people["reader"]
+    user.set_password(PASSWORD)
+    user.save()
+    visitor = visit(world, "reader")
+    visitor.post("/ui/account/password", current="guessed", new="another-good-one-8")
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+    visitor.post("/ui/account/password", current=PASSWORD, new="another-good-one-8")
+    user.refresh_from_db()
+    assert user.check_password("another-good-one-8")
+    visitor.get("/ui/account")
+    assert AuditEvent.objects.filter(action="user.set_password").exists()
+
+
+def test_what_runs_is_asked_for_cheaply(world: World, visit: type[Visitor]) -> None:
+    client = visit(world, "reader").client
+    headers = {"HX-Request": "true"}
+    first = client.get("/ui/jobs/running", headers=headers)
+    assert client.get("/ui/jobs/running", headers={**headers, "If-None-Match": first["ETag"]}).status_code == 304
+
+
+def test_light_and_dark_are_remembered(world: World, visit: type[Visitor]) -> None:
+    visitor = visit(world)
+    assert "data-bs-theme" not in visitor.get("/ui/channels").partition(">")[2].partition(">")[0]
+    visitor.post("/ui/account/theme", theme="dark", next="/ui/channels")
+    assert '<html lang="en" data-bs-theme="dark">' in visitor.get("/ui/channels")
+    assert visitor.post("/ui/account/theme", theme="", next="//elsewhere.example")["Location"] == "/ui/"
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("dashboard", "/ui/"),
+        ("search", "/ui/search?q=in"),
+        ("jobs", "/ui/jobs"),
+        ("channels", "/ui/channels"),
+        ("channel", "/ui/channels/inner"),
+        ("package", "/ui/channels/inner/packages/inside"),
+        ("file", "/ui/channels/inner/files/noarch/inside-1.0-0.conda"),
+        ("upload", "/ui/channels/inner/upload"),
+        ("revisions", "/ui/channels/inner/revisions"),
+        ("revision", "/ui/channels/inner/revisions/2"),
+        ("channel members", "/ui/channels/inner/members"),
+        ("channel activity", "/ui/channels/inner/activity"),
+        ("channel settings", "/ui/channels/inner/settings"),
+        ("organizations", "/ui/organizations"),
+        ("organization", "/ui/acme"),
+        ("organization members", "/ui/acme/members"),
+        ("organization teams", "/ui/acme/teams"),
+        ("organization robots", "/ui/acme/robots"),
+        ("organization activity", "/ui/acme/activity"),
+        ("tokens", "/ui/account/tokens"),
+    ],
+)
+def test_a_page_takes_few_queries(world: World, visit: type[Visitor], key: str, path: str) -> None:
+    visitor = visit(world, "owner")
+    visitor.get(path)
+    with counted(f"portal {key}"):
+        visitor.get(path)
+
+
+def test_the_vendored_files_are_those_that_are_listed() -> None:
+    import hashlib
+
+    for folder in ("condahub/static/vendor", "tests/vendor"):
+        root = Path(__file__).parent.parent.parent / folder
+        listed = dict(re.findall(r"^\| (\S+) .*`(\w{64})` \|$", (root / "VENDORED.md").read_text(), re.MULTILINE))
+        assert {path.name for path in root.iterdir()} == {*listed, "VENDORED.md"}
+        for name, digest in listed.items():
+            assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_every_icon_of_the_templates_is_in_the_sprite() -> None:
+    root = Path(__file__).parent.parent.parent
+    there = set(re.findall(r'<symbol id="([\w-]+)"', (root / "condahub/static/vendor/icons.svg").read_text()))
+    texts = [path.read_text() for path in (root / "templates").rglob("*.html")]
+    used = {name for text in texts for name in re.findall(r'{% (?:icon|empty) "([\w-]+)"', text)}
+    used |= {name for text in texts for name in re.findall(r"icons.svg' %}#([\w-]+)", text)}
+    assert used and used <= there
