@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from channels_app.index import stage2
 from channels_app.index.publish import publish_dirty
-from channels_app.models import Channel, DirtyName, IndexFile
-from channels_app.services import channels, retention
+from channels_app.models import Channel, DirtyName, IndexFile, PackageFile
+from channels_app.services import applying, channels, retention, scopes
 from condahub.accounts.policy import SYSTEM
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
@@ -20,6 +20,9 @@ from condahub.jobs.registry import job_kind
 
 log = logging.getLogger(__name__)
 SETTLE_AFTER_SECONDS = 5
+# Names of a large change that wait for longer belong to a job that will not come back.
+GIVEN_UP_AFTER_SECONDS = 3600
+HOLDS_EVERY_SECONDS = 30
 # Short, so that a worker that dies in the middle keeps the large files behind for seconds.
 RENDER_LEASE_SECONDS = 15
 
@@ -44,16 +47,38 @@ def make_bz2(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
 def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Publish what a process that died had recorded and not yet indexed."""
     due = timezone.now() - timedelta(seconds=SETTLE_AFTER_SECONDS)
-    found = sorted(set(DirtyName.objects.filter(marked_at__lt=due).values_list("channel_id", flat=True)))
+    given_up = timezone.now() - timedelta(seconds=GIVEN_UP_AFTER_SECONDS)
+    left = set(DirtyName.objects.filter(marked_at__lt=given_up, waits=True).values_list("channel_id", flat=True))
+    found = left | set(DirtyName.objects.filter(marked_at__lt=due, waits=False).values_list("channel_id", flat=True))
     published, failed = [], []
-    for pk in found:
+    for pk in sorted(found):
         try:
-            published.append([pk, publish_dirty(pk)])
+            published.append([pk, publish_dirty(pk, waiting=pk in left)])
         except Exception:
             # One channel that can't be published must not keep the others waiting.
             log.exception("channel %s could not be settled", pk)
             failed.append(pk)
     return {"channels": published, "failed": failed}
+
+
+@job_kind(scopes.APPLY_KIND, lane="quick", max_attempts=10)
+def apply_policy(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge a channel's files by policy as it is now, and publish what changed as one revision."""
+    context.progress(phase="judging", unit="files")
+    done = applying.apply(
+        channel_id=payload["channel"], check=context.check_cancelled, progress=lambda judged, total: context.progress(judged, total)
+    )
+    return {"judged": done.judged, "changed": done.changed, "revision": done.revision}
+
+
+@job_kind("channels.holds", lane="quick")
+def holds(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for channels with files whose hold, or whose waiver, has run out to be judged anew."""
+    due = PackageFile.objects.filter(verdict_changes_at__lte=timezone.now()).order_by().values_list("channel_id", flat=True).distinct()
+    found = sorted(due)
+    for pk in found:
+        scopes.ask_to_apply(pk, actor_label="schedule")
+    return {"channels": found}
 
 
 @job_kind("channels.housekeeping", lane="heavy")
@@ -67,4 +92,5 @@ def housekeeping(context: JobContext, payload: Mapping[str, Any]) -> dict[str, A
 
 
 schedules.register("channels settle", kind="channels.settle", payload={}, every_seconds=10)
+schedules.register("channels holds", kind="channels.holds", payload={}, every_seconds=HOLDS_EVERY_SECONDS)
 schedules.register("channels housekeeping", kind="channels.housekeeping", payload={}, crontab="17 3 * * *")

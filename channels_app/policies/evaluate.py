@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from channels_app.models.files import Effect
@@ -211,14 +212,13 @@ class Judge:
 def _cooldown(rule: Cooldown) -> _Check:
     wait = timedelta(days=rule.days)
 
+    @lru_cache(maxsize=4096)
+    def said(came: date, due: date) -> str:
+        return f"waits {rule.days} days before it shows new packages; this one came on {came} and is due on {due}."
+
     def check(facts: Facts, first_seen: datetime, now: datetime) -> Iterable[_Finding]:
         until = first_seen + wait
-        if now >= until:
-            return ()
-        said = (
-            f"waits {rule.days} days before it shows new packages; this one came on {first_seen:%Y-%m-%d} and is due on {until:%Y-%m-%d}."
-        )
-        return (_Finding(said, until),)
+        return () if now >= until else (_Finding(said(first_seen.date(), until.date()), until),)
 
     return check
 

@@ -8,6 +8,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from channels_app.models.files import PackageFile
 from condahub.engine import versions
 
 # Other keys of a MatchSpec (channel, url, license, ...) are not compared here, so a spec that has them would say more than it does.
@@ -28,6 +29,10 @@ class Identity(NamedTuple):
     build_number: int
     subdir: str
     sha256: str
+
+
+def identity_of(file: PackageFile) -> Identity:
+    return Identity(file.name, file.version, file.build, file.build_number, file.subdir, file.sha256)
 
 
 def key_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,6 +31,8 @@ def described(about: dict[str, Any]) -> dict[str, Any]:
 
 
 class _File(NamedTuple):
+    pk: int
+    indexed_at: datetime
     version: str
     subdir: str
     state: str
@@ -60,9 +63,9 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None)
     if gone:
         Package.objects.filter(pk__in=gone).delete()
     latest = {name: versions.latest({one.version for one in several if one.is_shown}) for name, several in files.items()}
-    texts = _texts(channel, latest, newest)
+    texts = _texts(files, latest, newest)
     now = timezone.now()
-    new = []
+    changed = []
     for name, several in files.items():
         package = known.get(name) or Package(channel=channel, name=name)
         package.latest_version = latest[name]
@@ -71,25 +74,22 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None)
         package.updated_at = now
         for field, text in texts.get(name, {}).items():
             setattr(package, field, text)
-        if name not in known:
-            new.append(package)
-    Package.objects.bulk_create(new)
-    Package.objects.bulk_update([known[name] for name in files if name in known], FIELDS, batch_size=CHUNK_NAMES)
+        changed.append(Package(channel=channel, name=name, **{field: getattr(package, field) for field in FIELDS}))
+    # One statement for all of them, which an update of many rows is not.
+    Package.objects.bulk_create(
+        changed, batch_size=CHUNK_NAMES, update_conflicts=True, unique_fields=["channel", "name"], update_fields=FIELDS
+    )
 
 
-def _texts(channel: Channel, latest: Mapping[str, str], newest: PackageFile | None) -> dict[str, dict[str, str]]:
+def _texts(files: Mapping[str, Sequence[_File]], latest: Mapping[str, str], newest: PackageFile | None) -> dict[str, dict[str, str]]:
     """Summary and the like of each name: from the file just published, else from the last seen one of the latest version."""
-    sources: dict[str, PackageFile] = {}
-    if newest is not None and newest.verdict == Effect.ALLOW and latest.get(newest.name) == newest.version:
-        sources[newest.name] = newest
-    others = {name: version for name, version in latest.items() if version and name not in sources}
-    if others:
-        # Sorted out here: asked for the newest, SQLite would walk the whole channel by date.
-        found = PackageFile.objects.shown().filter(channel=channel, name__in=list(others), version__in=set(others.values()))
-        for file in found.only("name", "version", "about", "record", "indexed_at"):
-            best = sources.get(file.name)
-            if others.get(file.name) == file.version and (best is None or (file.indexed_at, file.pk) > (best.indexed_at, best.pk)):
-                sources[file.name] = file
+    best: dict[int, str] = {}
+    for name, several in files.items():
+        shown = [one for one in several if one.is_shown and one.version == latest[name]]
+        if shown:
+            best[max(shown, key=lambda one: (one.indexed_at, one.pk)).pk] = name
+    sources = {} if newest is None or newest.pk not in best else {best.pop(newest.pk): newest}
+    sources.update((best[file.pk], file) for file in PackageFile.objects.filter(pk__in=best).only("about", "record"))
     return {name: _texts_of(file) for name, file in sources.items()}
 
 
