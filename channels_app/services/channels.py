@@ -18,6 +18,7 @@ from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.accounts.services import drop_channel
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, HubError, Unprocessable
+from condahub.events.services import emit
 from condahub.names import WELL_KNOWN_CHANNELS, check_name
 
 CHANGEABLE = frozenset({"description", "visibility", "allow_overwrite", "quota_bytes", "ttl_seconds", "keep_builds", "metadata"})
@@ -120,6 +121,7 @@ def delete_channel(*, actor: Actor, channel: Channel) -> None:
         channel = selectors.lock(channel)
         Channel.objects.filter(pk=channel.pk).update(deleted_at=timezone.now(), generation=F("generation") + 1)
         _audit(actor, "channel.delete", channel, {"grace_days": settings.CONDAHUB_CHANNEL_GRACE_DAYS})
+        emit(type="channel.deleted", target=channel, object_name=channel.name, object_id=channel.pk, actor=actor)
 
 
 def restore_channel(*, actor: Actor, name: str) -> Channel:

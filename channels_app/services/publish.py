@@ -20,6 +20,7 @@ from channels_app.services.collect import claim_blobs
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, HubError, Invalid, TooLarge, Unprocessable
+from condahub.events.services import emit
 from condahub.packages.names import PackageFilename, check_subdir, split_filename
 from condahub.packages.pool import inspect
 from condahub.packages.reader import PackageInfo, check_identity
@@ -111,7 +112,8 @@ def permit_upload(
             hint="Split the package, or ask IT for a larger limit.",
         )
     if declared_bytes is not None:
-        quotas.require_room(channel, declared_bytes)
+        with quotas.telling(channel):
+            quotas.require_room(channel, declared_bytes)
     return UploadPermit(actor, channel, force, limit)
 
 
@@ -124,7 +126,7 @@ def publish(*, actor: Actor, permit: UploadPermit, uploads: Sequence[Upload]) ->
     _refuse_repeats(checked)
     for one in checked:
         blobs().keep(one.upload.temporary)
-    with transaction.atomic():
+    with quotas.telling(permit.channel), transaction.atomic():
         channel = selectors.lock(permit.channel)
         kept = claim_blobs([one.upload.temporary for one in checked])
         # With the channel's row taken: an edit of policy comes before this or after.
@@ -135,9 +137,22 @@ def publish(*, actor: Actor, permit: UploadPermit, uploads: Sequence[Upload]) ->
             quotas.require_within(channel)
             packages.refresh(channel, {file.name for file in created}, newest=created[-1])
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in created], cause=_cause(actor, created))
+            _tell(actor, channel, created)
     # Also for what is no news: who recorded it a moment ago may not have published it yet.
     revision = publish_dirty(channel.pk)
     return [Published(file, is_new, revision) for file, is_new in results]
+
+
+def _tell(actor: Actor, channel: Channel, files: Sequence[PackageFile]) -> None:
+    for file in files:
+        emit(
+            type="package.published",
+            target=channel.target(file.name),
+            object_name=file.filename,
+            object_id=file.pk,
+            payload={"channel": channel.name, "subdir": file.subdir, "sha256": file.sha256},
+            actor=actor,
+        )
 
 
 def _check(actor: Actor, permit: UploadPermit, upload: Upload) -> _Checked:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db.models import F, Sum
 
@@ -10,6 +12,7 @@ from channels_app.models import Channel
 from condahub.accounts import quota
 from condahub.accounts.models import Organization
 from condahub.errors import QuotaExceeded
+from condahub.events.services import watching
 
 
 def used_by_organization(organization_id: int) -> int:
@@ -32,6 +35,16 @@ def require_room(channel: Channel, size: int) -> None:
     room = room_bytes(channel)
     if size > room:
         raise QuotaExceeded(f"{size:,} bytes do not fit: '{channel.name}' has room for {room:,} more.")
+
+
+@contextmanager
+def telling(channel: Channel) -> Iterator[None]:
+    """Owners hear of an upload that found no room; around the transaction, which is rolled back by then."""
+    try:
+        yield
+    except QuotaExceeded:
+        watching.tell_quota(channel.organization)
+        raise
 
 
 def add(channel: Channel, size: int) -> None:

@@ -16,6 +16,7 @@ from channels_app.services import packages, quotas
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, NotFound, Unprocessable
+from condahub.events.services import emit
 
 
 @dataclass(frozen=True)
@@ -117,4 +118,12 @@ def _move(actor: Actor, channel: Channel, verb: Verb, file: PackageFile, reason:
         target=f"channel:{channel.name}/{file.subdir}/{file.filename}",
         organization_id=channel.organization_id,
         details={"sha256": file.sha256, "from": before, "reason": reason},
+    )
+    emit(
+        type="package.changed",
+        target=channel.target(file.name),
+        object_name=file.filename,
+        object_id=file.pk,
+        payload={"channel": channel.name, "state": str(file.state), "reason": reason},
+        actor=actor,
     )
