@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from gunicorn.glogging import Logger
 
-MASK = "***"
-# `/t/<token>/`, also percent-encoded; our own tokens anywhere; and the query parameters that carry secrets.
-_IN_PATH = re.compile(r"((?:/|%2F)(?:t|%74)(?:/|%2F))[^/\s?%\"']+", re.IGNORECASE)
-_OWN_TOKEN = re.compile(r"chub-[A-Za-z0-9]+-[A-Za-z0-9]{20,}(?:-[A-Za-z0-9]+)?")
-_IN_QUERY = re.compile(
-    r"([?&;](?:[a-z_-]*(?:token|secret|password|passwd|signature|credential|api_?-?key)|key|code|state|sig|ticket)=)[^&\s\"'#;]*",
-    re.IGNORECASE,
-)
-
-
-def mask_secrets(text: str) -> str:
-    """The text without tokens in paths, own tokens, and query secrets."""
-    text = _IN_PATH.sub(rf"\g<1>{MASK}", text)
-    text = _OWN_TOKEN.sub(MASK, text)
-    return _IN_QUERY.sub(rf"\g<1>{MASK}", text)
+from condahub.masking import mask_secrets
 
 
 class MaskingFormatter(logging.Formatter):

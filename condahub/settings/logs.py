@@ -6,12 +6,21 @@ from typing import Any
 
 import structlog
 
+from condahub.masking import mask_secrets
 from condahub.settings.env import env
 
 _json = env.bool("CONDAHUB_LOG_JSON", default=False)
 # Plain tracebacks: rich ones print the variables of every frame, secrets among them.
 _for_people = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 _level = env.str("CONDAHUB_LOG_LEVEL", default="INFO")
+_render = structlog.processors.JSONRenderer() if _json else _for_people
+
+
+def _render_masked(logger: Any, method: str, event: Any) -> str:
+    """The whole line, tracebacks included, with its secrets masked."""
+    line = _render(logger, method, event)
+    return mask_secrets(line if isinstance(line, str) else line.decode())
+
 
 _shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -26,7 +35,7 @@ LOGGING: dict[str, Any] = {
     "formatters": {
         "hub": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer() if _json else _for_people,
+            "processor": _render_masked,
             "foreign_pre_chain": _shared,
         },
     },
