@@ -49,7 +49,7 @@ def make_channel(folder: Path, count: int) -> dict[str, dict[str, Any]]:
         data = path.read_bytes()
         records[path.name] = {
             "name": name,
-            "version": "1.0",
+            "version": version,
             "build": "0",
             "build_number": 0,
             "depends": [],
@@ -113,7 +113,7 @@ def ours(url: str, folder: Path) -> RunReport:
     config = MirrorConfig(upstreams=(url,), subdirs=(SUBDIR,), fetch=fetch)
     with FolderTarget(folder) as target:
         report = asyncio.run(sync(config, target))
-    assert report.status == "ok", report
+    assert report.status == "ok", report.sentence()
     return report
 
 
