@@ -14,7 +14,7 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run dev test test-fast test-database test-real test-long test-system check format bench soak lock clean
+.PHONY: help run dev test test-fast test-database test-real test-long test-system check format bench soak screenshots vendor lock clean
 
 help: ## list what make can do
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,12 @@ bench: $(VENV)/.dev ## measure: uploads, visibility, serving, memory
 
 soak: $(VENV)/.dev ## a hub under steady load for SOAK_MINUTES (10)
 	@$(BIN)/python -m benchmarks.soak
+
+screenshots: $(VENV)/.dev ## take the portal's pictures in docs/screenshots anew (needs Debian's chromium)
+	@$(BIN)/python -m tests.portal.screenshots
+
+vendor: $(VENV)/.dev ## fetch the portal's front-end files anew from npm, as deploy/vendor_assets.py lists them
+	@$(BIN)/python deploy/vendor_assets.py
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into the two lock files
 	@$(BIN)/python -m pip install --quiet uv

@@ -103,7 +103,13 @@ class Furnisher:
         return path
 
     def furnish(self) -> None:
-        """A company with two organizations, five people, channels of each visibility, and packages with a past."""
+        """A company with two organizations, four people, channels of each visibility, and packages with a past."""
+        with self._client:
+            self._organizations()
+            self._channels()
+            self._packages()
+
+    def _organizations(self) -> None:
         for name, shown in (("ada", "Ada Osei"), ("ben", "Ben Koch"), ("chen", "Chen Li"), ("dora", "Dora Vidal")):
             self.ask("POST", "users", {"username": name, "display_name": shown, "password": PASSWORD})
         self.ask("POST", "organizations", {"name": "data-science", "title": "Data science", "owner": "ada"})
@@ -114,6 +120,8 @@ class Furnisher:
         self.ask("POST", "organizations/data-science/teams", {"slug": "forecast", "title": "Forecasting"})
         self.ask("PUT", "organizations/data-science/teams/forecast/members/chen")
         self.ask("POST", "organizations/data-science/robots", {"name": "ci"})
+
+    def _channels(self) -> None:
         for organization, name, visibility, text in (
             (
                 "data-science",
@@ -127,7 +135,6 @@ class Furnisher:
         ):
             body = {"organization": organization, "name": name, "visibility": visibility, "description": text}
             self.ask("POST", "channels", body)
-        self._packages()
 
     def _packages(self) -> None:
         about = {"summary": "Seasonal models with calendars of holidays", "license": "BSD-3-Clause", "home": "https://example.org/season"}
