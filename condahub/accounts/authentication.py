@@ -49,7 +49,9 @@ def authenticate_token(token: str, *, address: str = "") -> Actor:
         raise NotAuthenticated(INVALID_TOKEN)
     token_hash = hash_of(token)
     if _is_admin_token(token_hash):
-        return _first_administrator()
+        administrator = _first_administrator()
+        uses.note_use(uses.ADMIN_TOKEN_ID, address)
+        return administrator
     # Even the empty lookup is saved for what can't be a token.
     actor = (cache.recall(token_hash) or _read(token_hash)) if looks_valid(token) else None
     if actor is None or actor.token is None:

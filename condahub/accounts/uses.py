@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Case, DateTimeField, GenericIPAddressField, Value, When
 
-from condahub.accounts.models import ApiToken
+from condahub.accounts.models import ApiToken, User
 from condahub.audit.context import RequestMeta
 from condahub.audit.models import AuditEvent
 from condahub.audit.services import Someone, build_event, record_once
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 30.0
 # Past these many the rest of the half minute is counted by its last use alone.
 MAX_NOTED_ADDRESSES = 10_000
+# The operator's token of the environment has no row: its uses are audited under this number, which no row has.
+ADMIN_TOKEN_ID = 0
 
 
 class _Noted(NamedTuple):
@@ -101,18 +103,24 @@ def _audit(new: set[tuple[int, str, str]]) -> None:
     events: list[AuditEvent] = []
     for token_id, day, address in sorted(new):
         token = tokens.get(token_id)
-        if token is not None:
-            events.append(
-                build_event(
-                    actor=Someone(token.owner.get_username(), token.owner_id, token.prefix),
-                    action="token.use",
-                    target=token.name,
-                    organization_id=token.owner.organization_id,
-                    request_meta=RequestMeta(address=address),
-                    once_key=f"token.use:{token_id}:{day}:{address}",
-                )
+        if token is None and token_id != ADMIN_TOKEN_ID:
+            continue
+        events.append(
+            build_event(
+                actor=Someone(token.owner.get_username(), token.owner_id, token.prefix) if token else _first_administrator(),
+                action="token.use",
+                target=token.name if token else "CONDAHUB_ADMIN_TOKEN",
+                organization_id=token.owner.organization_id if token else None,
+                request_meta=RequestMeta(address=address),
+                once_key=f"token.use:{token_id}:{day}:{address}",
             )
+        )
     record_once(events)
+
+
+def _first_administrator() -> Someone:
+    user = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    return Someone(user.get_username() if user else "", user.pk if user else None, "admin token")
 
 
 def _start_timer() -> None:

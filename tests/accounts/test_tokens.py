@@ -263,6 +263,11 @@ def test_the_operators_token_acts_as_the_first_administrator(admin: User, settin
     assert actor.token_prefix == "admin token"
     with pytest.raises(NotAuthenticated):
         signed_in("operators-own-choice-of-tokem")
+    # Nobody's row, and yet its uses are on record: the first of a day and address.
+    with transaction.atomic():
+        uses.flush()
+    used = AuditEvent.objects.get(action="token.use")
+    assert (used.actor_label, used.token_prefix, used.target) == (admin.username, "admin token", "CONDAHUB_ADMIN_TOKEN")
     settings.CONDAHUB_ADMIN_TOKEN = ""
     with pytest.raises(NotAuthenticated):
         signed_in("operators-own-choice-of-token")
