@@ -31,6 +31,8 @@ def open_zstd(data: bytes, *, max_bytes: int, what: str) -> bytes:
             out += piece
             if len(out) > max_bytes:
                 raise UpstreamTooLarge(f"{what} unpacks to more than {max_bytes} bytes.")
+        if not out or len(out) < promised:
+            raise UpstreamBroken(f"{what} ends too early.")
         return bytes(out)
     except zstandard.ZstdError as error:
         raise UpstreamBroken(f"{what} is not Zstandard data.") from error
