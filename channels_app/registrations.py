@@ -1,4 +1,4 @@
-"""What this app gives the rooms below it: job kinds and schedules, quota use, the portal's pages, the demo channel, examinations, garbage."""
+"""What this app gives the rooms below it: job kinds and schedules, quota use, portal pages, the demo channel, examinations, garbage."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from condahub.ops.first_start import FirstStart
 
 def register() -> None:
     """Called once, when the app is ready."""
-    from channels_app import checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from channels_app import checkups, planner, tasks  # noqa: F401 - importing tasks registers the job kinds
     from channels_app.portal import panels
     from channels_app.services import collect, quotas, thinning
 
     quota.register_usage("channels", quotas.used_by_organization)
     places.register(places.CHANNEL, find=_find_channel, names_of=_names_of_channels)
     panels.register()
+    first_start.register("statistics for the database", lambda _: planner.tell_planner())
     first_start.register("demo channel", _make_demo, only_first=True, demo=True)
     doctor.register_check("index", checkups.check_dirty_names)
     verify.register_verification("channel index", checkups.verify_index)
