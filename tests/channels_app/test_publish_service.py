@@ -373,10 +373,10 @@ def test_one_channel_that_cannot_be_published_does_not_keep_others_waiting(
     for channel in (one, two):
         index.mark_dirty(channel.pk, [("noarch", "demo")])
 
-    def only_two(channel_id: int) -> int:
+    def only_two(channel_id: int, **more: bool) -> int:
         if channel_id == one.pk:
             raise RuntimeError("broken")
-        return index.publish_dirty(channel_id)
+        return index.publish_dirty(channel_id, **more)
 
     monkeypatch.setattr(tasks, "publish_dirty", only_two)
     with time_machine.travel(timezone.now() + timedelta(minutes=1), tick=True):
