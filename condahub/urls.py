@@ -40,3 +40,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]
+
+# Where no door answers, or one fails.
+handler400 = "condahub.api.unanswered.bad_request"
+handler403 = "condahub.api.unanswered.permission_denied"
+handler404 = "condahub.api.unanswered.not_found"
+handler500 = "condahub.api.unanswered.server_error"

@@ -13,3 +13,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 # Asked before these patterns; they answer the same, faster (condahub.handlers).
 hot_doors = (conda.answer,)
+
+# Where no door answers, or one fails.
+handler400 = "condahub.api.unanswered.bad_request"
+handler403 = "condahub.api.unanswered.permission_denied"
+handler404 = "condahub.api.unanswered.not_found"
+handler500 = "condahub.api.unanswered.server_error"
