@@ -101,11 +101,12 @@ def _version_test(pattern: str) -> Test:
 
 
 def _build_test(pattern: str) -> Test:
+    """As conda-mirror has it: no glob here but a lone '*'."""
     if pattern.startswith("^") or pattern.endswith("$"):
         return _regex_test(pattern)
     if pattern.startswith(_OPERATORS):
         return _version_test(pattern)
-    return _glob_test(pattern)
+    return lambda text: pattern == "*" or text == pattern
 
 
 def _without_needed(out: Sequence[Candidate], required: Sequence[Candidate]) -> list[Candidate]:
