@@ -142,8 +142,9 @@ def render_name(name: str, rows: Iterable[FileRow]) -> RenderedName | None:
 _fragment_decoder = msgspec.msgpack.Decoder(Fragment)
 
 
-def read_fragment(data: bytes) -> Fragment:
-    return _fragment_decoder.decode(zstd_decompress(data))
+def read_fragment(data: bytes, decompressor: zstandard.ZstdDecompressor) -> Fragment:
+    """decompressor: of the calling thread alone."""
+    return _fragment_decoder.decode(decompressor.decompress(data))
 
 
 def _with_raw_hashes(record: dict[str, Any]) -> dict[str, Any]:

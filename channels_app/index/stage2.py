@@ -63,10 +63,24 @@ def last_change(sizes: dict[str, SubdirState], subdir: str) -> int:
 
 
 def render_head(channel_id: int, subdir: str) -> list[str]:
-    """Make the files of a subdir ('' : channeldata.json) for the head; the kinds that were made."""
+    """Make the files of a subdir ('' : channeldata.json) for the head; the kinds that were made.
+
+    What most clients read is made first, and anew before each of the others where the head has moved meanwhile: it never waits for
+    more than one of them.
+    """
+    if not subdir:
+        return _make_for_head(channel_id, subdir, "channeldata.json")
+    first, *others = SUBDIR_KINDS
+    made = _make_for_head(channel_id, subdir, first)
+    for kind in others:
+        made += _make_for_head(channel_id, subdir, kind)
+        made += _make_for_head(channel_id, subdir, first)
+    return made
+
+
+def _make_for_head(channel_id: int, subdir: str, kind: str) -> list[str]:
     number = Channel.objects.values_list("head", flat=True).get(pk=channel_id)
-    kinds = SUBDIR_KINDS if subdir else ("channeldata.json",)
-    return [kind for kind in kinds if make(channel_id, number, subdir, kind) is not None]
+    return [kind] if make(channel_id, number, subdir, kind) is not None else []
 
 
 def make(channel_id: int, number: int, subdir: str, kind: str) -> IndexFile | None:
