@@ -57,7 +57,8 @@ def test_any_history_ends_as_a_fresh_mirror(form: str, removed: str, steps: list
         channel = Channel(Path(scratch) / "upstream")
         channel.forms = {form}
         channel.records["linux-64"] = {}
-        channel.add("always", "1")
+        for always in ("linux-64", "noarch"):
+            channel.add("always", "1", subdir=always)
         folder = Path(scratch) / "mirror"
         ever: dict[tuple[str, str], dict[str, Any]] = {}
         with UpstreamServer(channel.folder) as server:
