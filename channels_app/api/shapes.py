@@ -36,6 +36,9 @@ class ChannelAnswer(Answer):
     keep_builds = serializers.IntegerField(allow_null=True)
     revision = serializers.IntegerField(source="head", help_text="The number of the revision that is served now.")
     packages_count = serializers.SerializerMethodField()
+    policy_state = serializers.ChoiceField(
+        [("applying", "applying"), ("current", "current")], help_text="Whether the index shows the last edit."
+    )
     created_at = serializers.DateTimeField()
     url = serializers.SerializerMethodField()
 

@@ -141,20 +141,11 @@ class Judge:
         self._waivers = tuple(sorted(set(waivers), key=lambda one: (one.level, one.what, one.rule, one.advisory, one.expires_at)))
         self._waived_names = {patterns.name_of(one.what) for one in self._waivers}
         self._rules = tuple(made for level in LEVELS for made in self._compiled(level, rules.get(level) or Rules()))
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether every file is allowed."""
-        return not self._rules
-
-    @property
-    def needs_record(self) -> bool:
-        """Whether a rule asks for what only the record says: license, attestation."""
-        return any(rule.name in ("licenses", "attestation") for rule in self._rules)
-
-    @property
-    def needs_advisories(self) -> bool:
-        return any(rule.name == "advisories" for rule in self._rules)
+        names = {rule.name for rule in self._rules}
+        # Whether every file is allowed; whether a rule asks for what only the record says, or for advisories.
+        self.says_nothing = not names
+        self.needs_record = bool(names & {"licenses", "attestation"})
+        self.needs_advisories = "advisories" in names
 
     def verdict(self, facts: Facts, *, first_seen: datetime, now: datetime) -> Verdict:
         worst: Objection | None = None
