@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -178,7 +178,8 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
     doors.require_open(door, file, filename, is_past=past is not None)
     immutable = not door.allow_overwrite or (past is not None and past.is_fixed)
     cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
-    offered = _offered(file, ".conda" if filename.endswith(".conda") else ".tar.bz2", cache_control)
+    content_type = PACKAGE_TYPES[".conda" if filename.endswith(".conda") else ".tar.bz2"]
+    offered = _offered(file.sha256, file.size, content_type, cache_control, file.indexed_at, None)
     answered = answer_blob(environ, offered, namespace="packages", sha256=file.sha256)
     if environ["REQUEST_METHOD"] == "GET" and _is_download(environ, answered):
         downloads.count(file.file_id)
@@ -195,14 +196,15 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
 
 
 @lru_cache(maxsize=REMEMBERED_OFFERS)
-def _offered(file: ServedFile, extension: str, cache_control: str) -> Representation:
-    """A function of its arguments alone."""
+def _offered(sha256: str, size: int, content_type: str, cache_control: str, changed_at: datetime, revision: int | None) -> Representation:
+    """A function of its arguments alone; what many ask for is made once."""
     return Representation.of(
-        file.size,
-        content_type=PACKAGE_TYPES[extension],
-        etag=file.sha256,
+        size,
+        content_type=content_type,
+        etag=sha256,
         cache_control=cache_control,
-        last_modified=file.indexed_at,
+        last_modified=changed_at,
+        headers=None if revision is None else {"X-Condahub-Revision": str(revision)},
     )
 
 
@@ -249,15 +251,9 @@ def _index(environ: Environ, door: Door, number: int, subdir: str, filename: str
         raise Unavailable("This revision is being replaced; try again.", retry_after_seconds=1) from None
     if found is None:
         raise _no_such_file(f"{subdir}/{filename}" if subdir else filename)
-    offered = Representation.of(
-        found.size,
-        content_type=found.media_type,
-        etag=found.sha256,
-        # Revalidated at each use: what was published is seen at once, and an unchanged index costs a 304.
-        cache_control=f"{_scope(door)}, no-cache",
-        last_modified=found.changed_at,
-        headers={"X-Condahub-Revision": str(found.revision)},
-    )
+    # Revalidated at each use: what was published is seen at once, and an unchanged index costs a 304.
+    control = f"{_scope(door)}, no-cache"
+    offered = _offered(found.sha256, found.size, found.media_type, control, found.changed_at, found.revision)
     if found.body is not None:
         return answer_bytes(environ, found.body, offered)
     return answer_blob(environ, offered, namespace="index", sha256=found.sha256)
