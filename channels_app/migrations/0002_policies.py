@@ -6,192 +6,250 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('channels', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("channels", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Advisory',
+            name="Advisory",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('osv_id', models.CharField(max_length=100)),
-                ('name', models.CharField(max_length=128)),
-                ('key', models.CharField(max_length=128)),
-                ('ecosystem', models.CharField(blank=True, max_length=60)),
-                ('severity', models.CharField(choices=[('low', 'Low'), ('medium', 'Medium'), ('high', 'High'), ('critical', 'Critical'), ('unknown', 'Unknown')], max_length=8)),
-                ('aliases', models.JSONField(default=list)),
-                ('summary', models.CharField(blank=True, max_length=500)),
-                ('versions', models.JSONField(default=list)),
-                ('ranges', models.JSONField(default=list)),
-                ('modified_at', models.DateTimeField(blank=True, null=True)),
-                ('loaded_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("osv_id", models.CharField(max_length=100)),
+                ("name", models.CharField(max_length=128)),
+                ("key", models.CharField(max_length=128)),
+                ("ecosystem", models.CharField(blank=True, max_length=60)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("low", "Low"), ("medium", "Medium"), ("high", "High"), ("critical", "Critical"), ("unknown", "Unknown")],
+                        max_length=8,
+                    ),
+                ),
+                ("aliases", models.JSONField(default=list)),
+                ("summary", models.CharField(blank=True, max_length=500)),
+                ("versions", models.JSONField(default=list)),
+                ("ranges", models.JSONField(default=list)),
+                ("modified_at", models.DateTimeField(blank=True, null=True)),
+                ("loaded_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name_plural': 'advisories',
+                "verbose_name_plural": "advisories",
             },
         ),
         migrations.CreateModel(
-            name='PackageRequest',
+            name="PackageRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('spec', models.CharField(max_length=300)),
-                ('missing', models.CharField(choices=[('held', 'Held'), ('denied', 'Denied'), ('filtered', 'Filtered'), ('not_mirrored', 'Not Mirrored')], max_length=12)),
-                ('asked_by', models.CharField(max_length=200)),
-                ('reason', models.CharField(max_length=1000)),
-                ('state', models.CharField(choices=[('asked', 'Asked'), ('approved', 'Approved'), ('refused', 'Refused')], default='asked', max_length=8)),
-                ('answer', models.CharField(blank=True, max_length=500)),
-                ('answered_by', models.CharField(blank=True, max_length=200)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('resume', models.CharField(blank=True, max_length=200)),
-                ('asked_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("spec", models.CharField(max_length=300)),
+                (
+                    "missing",
+                    models.CharField(
+                        choices=[("held", "Held"), ("denied", "Denied"), ("filtered", "Filtered"), ("not_mirrored", "Not Mirrored")],
+                        max_length=12,
+                    ),
+                ),
+                ("asked_by", models.CharField(max_length=200)),
+                ("reason", models.CharField(max_length=1000)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("asked", "Asked"), ("approved", "Approved"), ("refused", "Refused")], default="asked", max_length=8
+                    ),
+                ),
+                ("answer", models.CharField(blank=True, max_length=500)),
+                ("answered_by", models.CharField(blank=True, max_length=200)),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("resume", models.CharField(blank=True, max_length=200)),
+                ("asked_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ('-asked_at', '-pk'),
+                "ordering": ("-asked_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='Policy',
+            name="Policy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('level', models.CharField(choices=[('installation', 'Installation'), ('organization', 'Organization'), ('channel', 'Channel')], max_length=12)),
-                ('rules', models.JSONField(default=dict)),
-                ('changed_at', models.DateTimeField(auto_now=True)),
-                ('changed_by', models.CharField(blank=True, max_length=200)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("installation", "Installation"), ("organization", "Organization"), ("channel", "Channel")], max_length=12
+                    ),
+                ),
+                ("rules", models.JSONField(default=dict)),
+                ("changed_at", models.DateTimeField(auto_now=True)),
+                ("changed_by", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'verbose_name_plural': 'policies',
+                "verbose_name_plural": "policies",
             },
         ),
         migrations.CreateModel(
-            name='Waiver',
+            name="Waiver",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('level', models.CharField(choices=[('installation', 'Installation'), ('organization', 'Organization'), ('channel', 'Channel')], max_length=12)),
-                ('what', models.CharField(max_length=300)),
-                ('rule', models.CharField(blank=True, max_length=20)),
-                ('advisory', models.CharField(blank=True, max_length=100)),
-                ('reason', models.CharField(max_length=500)),
-                ('expires_at', models.DateTimeField()),
-                ('granted_by', models.CharField(max_length=200)),
-                ('granted_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("installation", "Installation"), ("organization", "Organization"), ("channel", "Channel")], max_length=12
+                    ),
+                ),
+                ("what", models.CharField(max_length=300)),
+                ("rule", models.CharField(blank=True, max_length=20)),
+                ("advisory", models.CharField(blank=True, max_length=100)),
+                ("reason", models.CharField(max_length=500)),
+                ("expires_at", models.DateTimeField()),
+                ("granted_by", models.CharField(max_length=200)),
+                ("granted_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.AddField(
-            model_name='channel',
-            name='policy_applied',
+            model_name="channel",
+            name="policy_applied",
             field=models.BigIntegerField(default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='policy_edit',
+            model_name="channel",
+            name="policy_edit",
             field=models.BigIntegerField(default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='dirtyname',
-            name='waits',
+            model_name="dirtyname",
+            name="waits",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='packagefile',
-            name='first_seen_at',
+            model_name="packagefile",
+            name="first_seen_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='packagefile',
-            name='verdict',
-            field=models.CharField(choices=[('allow', 'Allow'), ('hold', 'Hold'), ('deny', 'Deny')], default='allow', editable=False, max_length=5),
+            model_name="packagefile",
+            name="verdict",
+            field=models.CharField(
+                choices=[("allow", "Allow"), ("hold", "Hold"), ("deny", "Deny")], default="allow", editable=False, max_length=5
+            ),
         ),
         migrations.AddField(
-            model_name='packagefile',
-            name='verdict_changes_at',
+            model_name="packagefile",
+            name="verdict_changes_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='packagefile',
-            name='verdict_reason',
+            model_name="packagefile",
+            name="verdict_reason",
             field=models.CharField(blank=True, editable=False, max_length=500),
         ),
         migrations.AddIndex(
-            model_name='packagefile',
-            index=models.Index(condition=models.Q(('verdict__in', ['hold', 'deny'])), fields=['channel', 'name'], name='file_hidden'),
+            model_name="packagefile",
+            index=models.Index(condition=models.Q(("verdict__in", ["hold", "deny"])), fields=["channel", "name"], name="file_hidden"),
         ),
         migrations.AddIndex(
-            model_name='packagefile',
-            index=models.Index(condition=models.Q(('verdict_changes_at__isnull', False)), fields=['verdict_changes_at'], name='file_verdict_due'),
+            model_name="packagefile",
+            index=models.Index(
+                condition=models.Q(("verdict_changes_at__isnull", False)), fields=["verdict_changes_at"], name="file_verdict_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='advisory',
-            index=models.Index(fields=['key'], name='channels_ad_key_80d141_idx'),
+            model_name="advisory",
+            index=models.Index(fields=["key"], name="channels_ad_key_80d141_idx"),
         ),
         migrations.AddConstraint(
-            model_name='advisory',
-            constraint=models.UniqueConstraint(fields=('osv_id', 'ecosystem', 'key'), name='advisory_unique'),
+            model_name="advisory",
+            constraint=models.UniqueConstraint(fields=("osv_id", "ecosystem", "key"), name="advisory_unique"),
         ),
         migrations.AddField(
-            model_name='packagerequest',
-            name='asker',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="packagerequest",
+            name="asker",
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='packagerequest',
-            name='channel',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='requests', to='channels.channel'),
+            model_name="packagerequest",
+            name="channel",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="requests", to="channels.channel"),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='channel',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='policies', to='channels.channel'),
+            model_name="policy",
+            name="channel",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="policies", to="channels.channel"
+            ),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='organization',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.organization'),
+            model_name="policy",
+            name="organization",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.organization"
+            ),
         ),
         migrations.AddField(
-            model_name='waiver',
-            name='channel',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='waivers', to='channels.channel'),
+            model_name="waiver",
+            name="channel",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="waivers", to="channels.channel"
+            ),
         ),
         migrations.AddField(
-            model_name='waiver',
-            name='organization',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.organization'),
+            model_name="waiver",
+            name="organization",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.organization"
+            ),
         ),
         migrations.AddIndex(
-            model_name='packagerequest',
-            index=models.Index(fields=['channel', 'state', '-asked_at'], name='channels_pa_channel_87330d_idx'),
+            model_name="packagerequest",
+            index=models.Index(fields=["channel", "state", "-asked_at"], name="channels_pa_channel_87330d_idx"),
         ),
         migrations.AddIndex(
-            model_name='packagerequest',
-            index=models.Index(fields=['asker', '-asked_at'], name='channels_pa_asker_i_56d5ef_idx'),
+            model_name="packagerequest",
+            index=models.Index(fields=["asker", "-asked_at"], name="channels_pa_asker_i_56d5ef_idx"),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(condition=models.Q(('level', 'installation')), fields=('level',), name='policy_one_of_installation'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("level", "installation")), fields=("level",), name="policy_one_of_installation"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(condition=models.Q(('level', 'organization')), fields=('organization',), name='policy_one_of_organization'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("level", "organization")), fields=("organization",), name="policy_one_of_organization"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(condition=models.Q(('level', 'channel')), fields=('channel',), name='policy_one_of_channel'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(condition=models.Q(("level", "channel")), fields=("channel",), name="policy_one_of_channel"),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('channel', None), ('level', 'installation'), ('organization', None)), models.Q(('channel', None), ('level', 'organization'), ('organization__isnull', False)), models.Q(('channel__isnull', False), ('level', 'channel'), ('organization', None)), _connector='OR'), name='policy_lies_at_its_level'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("channel", None), ("level", "installation"), ("organization", None)),
+                    models.Q(("channel", None), ("level", "organization"), ("organization__isnull", False)),
+                    models.Q(("channel__isnull", False), ("level", "channel"), ("organization", None)),
+                    _connector="OR",
+                ),
+                name="policy_lies_at_its_level",
+            ),
         ),
         migrations.AddIndex(
-            model_name='waiver',
-            index=models.Index(fields=['expires_at'], name='channels_wa_expires_6c462f_idx'),
+            model_name="waiver",
+            index=models.Index(fields=["expires_at"], name="channels_wa_expires_6c462f_idx"),
         ),
         migrations.AddConstraint(
-            model_name='waiver',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('level', 'installation'), ('organization', None)), models.Q(('level', 'organization'), ('organization__isnull', False)), models.Q(('channel__isnull', False), ('level', 'channel'), ('organization', None)), _connector='OR'), name='waiver_lies_at_its_level'),
+            model_name="waiver",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("level", "installation"), ("organization", None)),
+                    models.Q(("level", "organization"), ("organization__isnull", False)),
+                    models.Q(("channel__isnull", False), ("level", "channel"), ("organization", None)),
+                    _connector="OR",
+                ),
+                name="waiver_lies_at_its_level",
+            ),
         ),
     ]

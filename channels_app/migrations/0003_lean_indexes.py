@@ -5,49 +5,56 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('channels', '0002_policies'),
+        ("channels", "0002_policies"),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='packagefile',
-            name='channels_pa_blob_id_494d45_idx',
+            model_name="packagefile",
+            name="channels_pa_blob_id_494d45_idx",
         ),
         migrations.AlterField(
-            model_name='dirtyname',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='channels.channel'),
+            model_name="dirtyname",
+            name="channel",
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="channels.channel"),
         ),
         migrations.AlterField(
-            model_name='downloadcount',
-            name='file',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='download_counts', to='channels.packagefile'),
+            model_name="downloadcount",
+            name="file",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="download_counts", to="channels.packagefile"
+            ),
         ),
         migrations.AlterField(
-            model_name='indexfile',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='channels.channel'),
+            model_name="indexfile",
+            name="channel",
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="channels.channel"),
         ),
         migrations.AlterField(
-            model_name='package',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='packages', to='channels.channel'),
+            model_name="package",
+            name="channel",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="packages", to="channels.channel"
+            ),
         ),
         migrations.AlterField(
-            model_name='packagefile',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='files', to='channels.channel'),
+            model_name="packagefile",
+            name="channel",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="files", to="channels.channel"
+            ),
         ),
         migrations.AlterField(
-            model_name='revision',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='channels.channel'),
+            model_name="revision",
+            name="channel",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="revisions", to="channels.channel"
+            ),
         ),
         migrations.AlterField(
-            model_name='shard',
-            name='channel',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='channels.channel'),
+            model_name="shard",
+            name="channel",
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="channels.channel"),
         ),
     ]

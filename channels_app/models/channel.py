@@ -64,7 +64,7 @@ class Channel(models.Model):
 
     @property
     def policy_state(self) -> str:
-        """"applying" while the index does not yet show the last edit of a policy, else "current"."""
+        """ "applying" while the index does not yet show the last edit of a policy, else "current"."""
         return "current" if self.policy_applied >= self.policy_edit else "applying"
 
     @property
