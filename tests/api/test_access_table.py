@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import URLPattern, URLResolver
 
+from channels_app.services.policies import set_policy, waive
+from channels_app.services.requests import ask
+from channels_app.services.scopes import Scope
 from condahub.accounts import services
 from condahub.accounts.policy import Actor
 from condahub.events import services as events
@@ -92,6 +96,31 @@ POST   organizations/{organization}/webhooks/{webhook}/rotate    - - - - - o s -
 POST   organizations/{organization}/webhooks/{webhook}/test      - - - - - o s - - F
 GET    organizations/{organization}/webhooks/{webhook}/deliveries    - - - - - o s - - F
 POST   organizations/{organization}/webhooks/{webhook}/deliveries/{delivery}/redeliver    - - - - - o s - - F
+GET    channels/{channel}/policy                              - - r c m o s R - F
+GET    channels/{public}/policy                               - u r c m o s R U F
+PUT    channels/{channel}/policy                              - - - - m o s - - F
+POST   channels/{channel}/policy/preview                      - - - - m o s - - F
+GET    channels/{channel}/hidden                              - - r c m o s R - F
+GET    channels/{public}/hidden                               - u r c m o s R U F
+POST   channels/{channel}/hidden/release                      - - - - m o s - - F
+GET    channels/{channel}/requests                            - - r c m o s R - F
+POST   channels/{channel}/requests                            - - r c m o s R - F
+POST   channels/{public}/requests                             - u r c m o s R U F
+GET    organizations/{organization}/policy                    - - r c m o s R - F
+PUT    organizations/{organization}/policy                    - - - - - o s - - F
+POST   organizations/{organization}/policy/preview            - - - - - o s - - F
+GET    policies                                               - u r c m o s R U F
+PUT    policies                                               - - - - - - s - - -
+POST   policies/preview                                       - - - - - - s - - -
+GET    waivers                                                - u r c m o s R U F
+POST   waivers                                                - - - - m o s - - F
+DELETE waivers/{waiver}                                       - - - - m o s - - F
+GET    advisories                                             - u r c m o s R U F
+POST   advisories                                             - - - - - - s - - -
+GET    requests                                               - u r c m o s R U F
+GET    requests/{request}                                     - - r - m o s - - F
+POST   requests/{request}/approve                             - - - - m o s - - F
+POST   requests/{request}/refuse                              - - - - m o s - - F
 GET    search                                                 a u r c m o s R U F
 GET    channels                                               a u r c m o s R U F
 POST   channels                                               - - - - m o s - - F
@@ -166,6 +195,25 @@ BODIES: dict[str, Any] = {
     "POST channels/{public}/copy": {"source": "inner", "files": [FILE]},
     "POST channels/{channel}/hotfix/{subdir}": {"revoke": ["inside-1.0-0.conda"]},
 }
+RULES = {"rules": {"names": {"denied": ["secret*"]}}}
+FAR_OFF = "2999-01-01T00:00:00Z"
+BODIES |= {
+    "PUT channels/{channel}/policy": RULES,
+    "POST channels/{channel}/policy/preview": RULES,
+    "POST channels/{channel}/hidden/release": {"what": "shy", "reason": "Needed.", "expires_at": FAR_OFF},
+    "POST channels/{channel}/requests": {"spec": "absent >=1", "reason": "Needed."},
+    "POST channels/{public}/requests": {"spec": "absent >=1", "reason": "Needed."},
+    "PUT organizations/{organization}/policy": RULES,
+    "POST organizations/{organization}/policy/preview": RULES,
+    "PUT policies": RULES,
+    "POST policies/preview": RULES,
+    "POST waivers": {"level": "channel", "channel": "inner", "what": "shy", "reason": "Needed.", "expires_at": FAR_OFF},
+    "POST advisories": {
+        "entries": [{"id": "CVE-2026-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": ["1"]}]}]
+    },
+    "POST requests/{request}/approve": {"expires_at": FAR_OFF},
+    "POST requests/{request}/refuse": {"answer": "No."},
+}
 QUERIES = {"GET search": "?q=in"}
 
 
@@ -214,7 +262,18 @@ def test_every_url_has_its_row() -> None:
 
 
 @pytest.fixture
-def values(world: World) -> dict[str, Any]:
+def policy_values(world: World) -> dict[str, Any]:
+    """Something that policy hides, an exception from it, and a request by the reader."""
+    owner, scope = Actor.of(world.people["owner"]), Scope.of_channel(world.inner)
+    set_policy(actor=owner, scope=scope, rules={"names": {"denied": ["shy"]}})
+    world.push(world.inner, name="shy", version="1.0")
+    waiver = waive(actor=owner, scope=scope, what="shy ==9", reason="Later.", expires_at=datetime(2999, 1, 1, tzinfo=UTC))
+    request, _ = ask(actor=Actor.of(world.people["reader"]), channel=world.inner, spec="shy", reason="Needed.")
+    return {"request": request.pk, "waiver": waiver.pk}
+
+
+@pytest.fixture
+def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
     """What stands for the names in the table's paths."""
     owner, staff = Actor.of(world.people["owner"]), Actor.of(world.people["staff"])
     services.create_user(actor=staff, username="somebody")
@@ -227,6 +286,7 @@ def values(world: World) -> dict[str, Any]:
     hook = events.create_webhook(actor=owner, organization=world.acme, name="one", url=HOOK_URL, types=["*"]).webhook
     event = events.emit(type="channel.deleted", target=world.inner, object_name="inner")
     return {
+        **policy_values,
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",
