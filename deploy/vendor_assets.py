@@ -45,6 +45,29 @@ ASSETS = (
     Asset("@tabler/icons", "3.51.0", [("LICENSE", "tabler-icons.LICENSE")]),
     Asset("axe-core", "4.14.1", [("axe.min.js", "axe.min.js"), ("LICENSE", "axe.LICENSE")], FOR_TESTS),
 )
+MIT = """\
+MIT License
+
+Copyright (c) 2018-2026 The Tabler Authors
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
 # A source map is fetched by a browser's tools alone, and would be looked for in vain.
 SOURCE_MAP = re.compile(rb"\n?/[/*]# sourceMappingURL=[^\n]*")
 
@@ -53,6 +76,8 @@ def main() -> None:
     """Fetch, copy, and write the two lists."""
     lines: dict[Path, list[str]] = {SERVED: [], FOR_TESTS: []}
     with tempfile.TemporaryDirectory() as scratch:
+        licence = _copied_text(SERVED / "tabler.LICENSE")
+        lines[SERVED].append(_row(licence, "@tabler/core", ASSETS[0].version, "MIT"))
         for asset in ASSETS:
             package = _fetched(asset, Path(scratch))
             about = json.loads((package / "package.json").read_text())
@@ -60,10 +85,20 @@ def main() -> None:
             if asset.package == "@tabler/icons":
                 written.append(_sprite(package, asset.folder / "icons.svg"))
             for path in written:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                lines[asset.folder].append(f"| {path.name} | {asset.package} | {asset.version} | {about['license']} | `{digest}` |")
+                lines[asset.folder].append(_row(path, asset.package, asset.version, about["license"]))
     for folder, rows in lines.items():
         _write_list(folder, rows)
+
+
+def _row(path: Path, package: str, version: str, licence: str) -> str:
+    return f"| {path.name} | {package} | {version} | {licence} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+
+
+def _copied_text(target: Path) -> Path:
+    """The licence of Tabler, whose package on npm names it and does not hold it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(MIT)
+    return target
 
 
 def _fetched(asset: Asset, scratch: Path) -> Path:

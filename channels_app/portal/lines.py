@@ -9,6 +9,7 @@ from django.conf import settings
 from channels_app import selectors
 from channels_app.models import Channel, PackageFile
 from condahub.accounts.policy import Actor, Permission
+from condahub.accounts.services import NewToken
 from condahub.errors import HubError
 from condahub.portal.paste import TOKEN_PLACEHOLDER, Line, Paste, token_path
 
@@ -67,13 +68,14 @@ def publish(channel: Channel, secret: str = "") -> Paste:
     )
 
 
-def with_secret(actor: Actor, channel: str, secret: str) -> list[Paste]:
-    """What somebody does with a token just made for this channel."""
+def with_secret(actor: Actor, channel: str, made: NewToken) -> list[Paste]:
+    """What a token just made for this channel is good for."""
     try:
         found = selectors.channel_for(actor, channel, Permission.CHANNEL_READ)
     except HubError:
         return []
-    return [use(found, secret), publish(found, secret)]
+    pastes = [use(found, made.secret)] if made.token.allows(Permission.CHANNEL_READ) else []
+    return [*pastes, publish(found, made.secret)] if made.token.allows(Permission.PACKAGE_UPLOAD) else pastes
 
 
 def _token_path(channel: Channel, secret: str, purpose: str) -> str:

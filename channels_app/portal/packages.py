@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
 from django.urls import reverse
 
@@ -24,7 +25,7 @@ from condahub.portal.wording import counted
 FILE_COLUMNS = {
     "file": ("File", ["filename", "subdir", "pk"]),
     "size": ("Size", ["size", "pk"]),
-    "published": ("Published", ["indexed_at", "pk"]),
+    "published": ("Published", ["published", "pk"]),
 }
 # How each verb is offered: the words on the button, and what was done.
 VERBS = {
@@ -46,6 +47,8 @@ def package(request: PortalRequest, channel: str, package: str) -> HttpResponseB
     filters = {name: asked(request, name) for name in ("version", "platform")}
     shown = files.filter(version=filters["version"]) if filters["version"] else files
     shown = shown.filter(subdir=filters["platform"]) if filters["platform"] else shown
+    # Not by the column itself: for that SQLite would walk the whole channel by date rather than look up a name.
+    shown = shown.alias(published=Coalesce("indexed_at", "indexed_at"))
     columns, order = paging.sorting(request, FILE_COLUMNS, "-published")
     newest = reads.newest_file(files, about.latest_version) if about.latest_version else None
     weeks = reads.downloads_by_week(found, package)

@@ -8,6 +8,7 @@ from typing import Any
 
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
+from condahub.accounts.services import NewToken
 from condahub.portal.paste import Paste
 
 
@@ -56,7 +57,7 @@ class Found:
 Search = Callable[[Actor, str, int], Sequence[Found]]
 Usage = Callable[[Collection[int]], dict[int, int]]
 LinkOf = Callable[[str], str]
-TokenPastes = Callable[[Actor, str, str], Sequence[Paste]]
+TokenPastes = Callable[[Actor, str, NewToken], Sequence[Paste]]
 
 _navigation: list[NavigationEntry] = []
 _panels: list[Panel] = []
@@ -96,7 +97,7 @@ def register_audit_link(prefix: str, link: LinkOf) -> None:
 
 
 def register_token_pastes(pastes: TokenPastes) -> None:
-    """`pastes(actor, channel, secret)` gives the lines that use a token just made for a channel, its secret filled in."""
+    """`pastes(actor, channel, made)` gives the lines that a token just made for a channel is good for, its secret filled in."""
     _token_pastes.append(pastes)
 
 
@@ -144,5 +145,5 @@ def audit_link(target: str) -> str:
     return link(target) if link is not None else ""
 
 
-def token_pastes(actor: Actor, channel: str, secret: str) -> list[Paste]:
-    return [paste for made in _token_pastes for paste in made(actor, channel, secret)]
+def token_pastes(actor: Actor, channel: str, made: NewToken) -> list[Paste]:
+    return [paste for pastes in _token_pastes for paste in pastes(actor, channel, made)]

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -94,7 +93,7 @@ def copy(text: str, label: str = "Copy") -> dict[str, str]:
     return {"text": text, "label": label}
 
 
-@register.inclusion_tag("portal/parts/empty.html", takes_context=True)
-def empty(context: Context, icon: str, title: str, sentence: str, path: str = "", label: str = "", command: str = "") -> dict[str, Any]:
+@register.inclusion_tag("portal/parts/empty.html")
+def empty(icon: str, title: str, sentence: str, path: str = "", label: str = "", command: str = "", sign: str = "plus") -> dict[str, Any]:
     """What stands where nothing is yet: what it is for, the button, and the command that does the same."""
-    return {"icon": icon, "title": title, "sentence": sentence, "path": path, "label": label, "command": command}
+    return {"icon": icon, "title": title, "sentence": sentence, "path": path, "label": label, "command": command, "sign": sign}

@@ -132,7 +132,7 @@ def create_from(request: PortalRequest, form: TokenForm, *, owner: User) -> NewT
 def show_secret(request: PortalRequest, made: NewToken, form: TokenForm, *, back: str) -> HttpResponseBase:
     """The one page with the secret; no cache keeps it, and going back does not bring it again."""
     channel = form.cleaned_data["channel"].strip()
-    pastes = registry.token_pastes(request.actor, channel, made.secret) if channel else []
+    pastes = registry.token_pastes(request.actor, channel, made) if channel else []
     context = {"made": made, "channel": channel, "pastes": pastes, "hub": settings.CONDAHUB_PUBLIC_URL, "tab": "tokens", "back": back}
     response = show(request, "portal/account/token_made.html", context)
     response.headers["Cache-Control"] = "no-store"

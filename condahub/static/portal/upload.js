@@ -20,7 +20,7 @@
     const units = ["bytes", "KB", "MB", "GB", "TB"];
     let step = 0;
     while (bytes >= 1000 && step < units.length - 1) { bytes /= 1000; step += 1; }
-    return `${step ? bytes.toFixed(bytes < 10 ? 1 : 0) : bytes} ${units[step]}`;
+    return bytes === 1 && !step ? "1 byte" : `${step ? bytes.toFixed(bytes < 100 ? 1 : 0) : bytes} ${units[step]}`;
   };
 
   async function post(path) {
@@ -99,6 +99,7 @@
     const row = known || rowFor(file);
     if (!/\.(conda|tar\.bz2)$/.test(file.name)) {
       row.bar.value = 0;
+      row.item.dataset.final = "";
       row.state("This is no conda package: its name ends in .conda or .tar.bz2.", "failed");
       return;
     }
