@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,21 +17,28 @@ from typing import Any
 from condahub.errors import StorageFull, Unavailable
 
 PART_SUFFIX = ".part"
+# Names of files that are being written: another process, or this one after a fork, must not hit on the same.
+_RUN = secrets.token_hex(8)
+_numbers = itertools.count()
 
 
 class HashedFile:
-    """A Temporary beside its final place, so that the final step is a rename; `adopt` makes it stay."""
+    """A Temporary in the folder of its final place, so that the final step is a rename; `adopt` makes it stay."""
 
-    def __init__(self, path: Path, *, with_md5: bool) -> None:
-        self.path = path.with_name(f".{secrets.token_hex(8)}{PART_SUFFIX}")
+    def __init__(self, folder: str, *, with_md5: bool) -> None:
+        self._path = f"{folder}/.{_RUN}-{next(_numbers)}{PART_SUFFIX}"
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise disk_error(error) from error
         self._kept = False
+
+    @property
+    def path(self) -> Path:
+        return Path(self._path)
 
     @property
     def size(self) -> int:
@@ -58,7 +67,7 @@ class HashedFile:
 
     def adopt(self, place: Path) -> None:
         """Give it its final name, in place of what had it."""
-        os.replace(self.path, place)
+        os.replace(self._path, place)
         self._kept = True
         self.close()
 
@@ -67,7 +76,8 @@ class HashedFile:
             os.close(self._fd)
             self._fd = -1
             if not self._kept:
-                self.path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
 
 
 def disk_error(error: OSError) -> StorageFull | Unavailable:
@@ -77,7 +87,7 @@ def disk_error(error: OSError) -> StorageFull | Unavailable:
     return Unavailable(f"The target's disk can't be written: {error.strerror}.")
 
 
-def require_space(folder: Path, needed_bytes: int, *, leave_bytes: int) -> None:
+def require_space(folder: Path | str, needed_bytes: int, *, leave_bytes: int) -> None:
     """Raises StorageFull unless so much fits and so much is left then."""
     usage = os.statvfs(folder)
     if usage.f_bavail * usage.f_frsize < needed_bytes + leave_bytes:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urljoin
 
 from condahub.errors import HubError, StorageFull
-from condahub.packages.pool import inspect
 from condahub.packages.reader import PackageInfo, check_identity
 from mirrors_app.core.errors import Cancelled, UpstreamBroken, UpstreamError, WindowClosed
 from mirrors_app.core.fetch import Fetcher
-from mirrors_app.core.records import Refused, UpstreamRecord, record_of
+from mirrors_app.core.inspector import Inspector, Outcome
+from mirrors_app.core.records import BadRecord, Refused, UpstreamRecord, record_of
 from mirrors_app.core.target import Fetched, Target, Temporary
 
 # Once more from the beginning: what came wrong once may have been a cache in between.
@@ -85,18 +85,19 @@ class Downloader:
     async def run(self, wanted: Sequence[Wanted]) -> Downloads:
         """One bad package never stops the rest; a full disk, a closed window or a cancel ends it with what was kept by then."""
         waiting = iter(wanted)
-        keeper = asyncio.create_task(self._keep_all())
-        work = asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(wanted)))))
-        try:
-            # Whichever fails first ends both: workers must not wait for a keeper that is gone.
-            both: set[asyncio.Future[Any]] = {work, keeper}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            if not keeper.done():
-                await self._verified.put(None)
-            await keeper
+        async with Inspector(len(wanted)) as inspector:
+            keeper = asyncio.create_task(self._keep_all(inspector))
+            work = asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(wanted)))))
+            try:
+                # Whichever fails first ends both: workers must not wait for a keeper that is gone.
+                both: set[asyncio.Future[Any]] = {work, keeper}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                if not keeper.done():
+                    await self._verified.put(None)
+                await keeper
         if not work.cancelled():
             work.result()
         return self._result
@@ -152,14 +153,14 @@ class Downloader:
         self._progress.log(f"{record.subdir}/{record.filename}: {reason}")
         self._progress.finished(1)
 
-    async def _keep_all(self) -> None:
+    async def _keep_all(self, inspector: Inspector) -> None:
         """Inspect and keep what was verified, a batch at a time: a thread is woken once for many small packages."""
         loop = asyncio.get_running_loop()
         settled_at, unsettled, open_ = loop.time(), 0, True
         while open_:
             batch, open_ = await self._next_batch()
             if batch:
-                unsettled += await self._keep(batch)
+                unsettled += await self._keep(batch, inspector)
             if unsettled and (not open_ or loop.time() - settled_at > SETTLE_SECONDS or unsettled > SETTLE_FILES):
                 await self._on_target(self._target.settle)
                 settled_at, unsettled = loop.time(), 0
@@ -176,9 +177,10 @@ class Downloader:
             item = self._verified.get_nowait()
         return batch, False
 
-    async def _keep(self, batch: Sequence[tuple[Wanted, Temporary]]) -> int:
+    async def _keep(self, batch: Sequence[tuple[Wanted, Temporary]], inspector: Inspector) -> int:
         try:
-            inspected = await asyncio.to_thread(_inspect_all, batch)
+            outcomes = await inspector.inspect([(str(one.path), wanted.record.filename, one.size) for wanted, one in batch])
+            inspected = [_judged(wanted, temporary, outcome) for (wanted, temporary), outcome in zip(batch, outcomes, strict=True)]
             good = [one for one in inspected if isinstance(one, Fetched)]
             for one in inspected:
                 if isinstance(one, _Bad):
@@ -226,20 +228,19 @@ class _Bad(NamedTuple):
     for_good: bool
 
 
-def _inspect_all(batch: Sequence[tuple[Wanted, Temporary]]) -> list[Fetched | _Bad]:
-    found: list[Fetched | _Bad] = []
-    for wanted, temporary in batch:
-        record = wanted.record
-        try:
-            info = inspect(temporary.path, filename=record.filename)
-            if not record.raw:
-                record = record_of_package(info, record, sha256=temporary.sha256, size=temporary.size)
-            agree(info, record)
-        except HubError as error:
-            found.append(_Bad(record, error.detail, for_good=error.status < SERVER_FAULT))
-        else:
-            found.append(Fetched(record, info, temporary, wanted.aside))
-    return found
+def _judged(wanted: Wanted, temporary: Temporary, outcome: Outcome) -> Fetched | _Bad:
+    record = wanted.record
+    try:
+        if isinstance(outcome, HubError):
+            raise outcome
+        if not record.raw:
+            record = record_of_package(outcome, record, sha256=temporary.sha256, size=temporary.size)
+        agree(outcome, record)
+    except BadRecord as error:
+        return _Bad(record, str(error), for_good=True)
+    except HubError as error:
+        return _Bad(record, error.detail, for_good=error.status < SERVER_FAULT)
+    return Fetched(record, outcome, temporary, wanted.aside)
 
 
 def record_of_package(info: PackageInfo, known: UpstreamRecord, *, sha256: str, size: int) -> UpstreamRecord:

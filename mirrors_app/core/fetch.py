@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -120,6 +119,7 @@ class Fetcher:
         self._paces: dict[str, HostPace] = {}
         self._throttle = Throttle(settings.bytes_per_second)
         self._session: aiohttp.ClientSession | None = None
+        self._checked: set[tuple[str, str]] = set()
         self.received_bytes = 0
         self.requests = 0
 
@@ -155,18 +155,21 @@ class Fetcher:
 
         async def once() -> Answer:
             body = bytearray()
-            async with self._open(url, validators.headers() if validators else {}) as (response, final):
+            response, final = await self._open(url, validators.headers() if validators else {})
+            async with response:
                 found = _validators(response)
                 if response.status == 304:
                     return Answer(None, found, final)
                 _expect(response, 200, url)
                 if (response.content_length or 0) > max_bytes:
                     raise UpstreamTooLarge(f"{shown_url(url)} has more than {max_bytes} bytes.")
-                async for chunk in response.content.iter_any():
+                while chunk := await response.content.readany():
                     body += chunk
                     if len(body) > max_bytes:
                         raise UpstreamTooLarge(f"{shown_url(url)} has more than {max_bytes} bytes.")
-                    await self._received(len(chunk))
+                    self.received_bytes += len(chunk)
+                    if self._settings.bytes_per_second:
+                        await self._wait_for_rate(len(chunk))
             return Answer(bytes(body), found, final)
 
         return await self._attempts(url, once)
@@ -180,11 +183,14 @@ class Fetcher:
         parts = _Parts(url, open_sink, max_bytes)
 
         async def once() -> S:
-            async with self._open(url, parts.request_headers()) as (response, _):
+            response, _ = await self._open(url, parts.request_headers())
+            async with response:
                 parts.answered(response)
-                async for chunk in response.content.iter_any():
+                while chunk := await response.content.readany():
                     parts.write(chunk)
-                    await self._received(len(chunk))
+                    self.received_bytes += len(chunk)
+                    if self._settings.bytes_per_second:
+                        await self._wait_for_rate(len(chunk))
                     if progress is not None:
                         progress(len(chunk))
             return parts.whole()
@@ -195,11 +201,9 @@ class Fetcher:
             parts.close()
             raise
 
-    async def _received(self, count: int) -> None:
-        self.received_bytes += count
-        if self._settings.bytes_per_second:
-            self._check()
-            await self._throttle.take(count)
+    async def _wait_for_rate(self, count: int) -> None:
+        self._check()
+        await self._throttle.take(count)
 
     async def _attempts(self, url: str, once: Callable[[], Awaitable[T]]) -> T:
         settings = self._settings
@@ -208,8 +212,12 @@ class Fetcher:
         for attempt in range(settings.attempts):
             await pace.ready(self._may_go)
             try:
-                async with pace.slots, pace.looking if pace.suspect else nullcontext():
-                    result = await once()
+                async with pace.slots:
+                    if pace.suspect:
+                        async with pace.looking:
+                            result = await once()
+                    else:
+                        result = await once()
             except (_Again, aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
                 again = _as_again(error)
                 reason = again.reason
@@ -242,35 +250,43 @@ class Fetcher:
             )
         return self._paces[host]
 
-    @asynccontextmanager
-    async def _open(self, url: str, headers: dict[str, str]) -> AsyncIterator[tuple[aiohttp.ClientResponse, str]]:
-        """The answer after redirects, each hop checked, credentials with the first origin's hops alone."""
+    async def _open(self, url: str, headers: dict[str, str]) -> tuple[aiohttp.ClientResponse, str]:
+        """The answer after redirects, each hop checked, credentials with the first origin's hops alone. The caller closes it."""
         assert self._session is not None, "use it as a context manager"
         target, address, sent = self._prepared(url, headers)
-        home = origin(target)
-        async with AsyncExitStack() as stack:
-            for _ in range(MAX_REDIRECTS + 1):
-                parts = urlsplit(target)
-                if parts.scheme not in ("http", "https") or not parts.hostname:
-                    raise UpstreamError(f"{shown_url(url)} leads to '{parts.scheme}:', which is not fetched.")
-                check_literal(self._settings.guard, parts.hostname)
-                self.requests += 1
-                response = await self._session.get(
-                    URL(address, encoded=True), headers=sent, allow_redirects=False, proxy=self._settings.proxy or None
-                )
-                if response.status not in REDIRECTS:
-                    await stack.enter_async_context(response)
+        home = ""
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check_address(url, target)
+            self.requests += 1
+            response = await self._session.get(
+                URL(address, encoded=True), headers=sent, allow_redirects=False, proxy=self._settings.proxy or None
+            )
+            if response.status == 200 or response.status not in REDIRECTS:
+                try:
                     _refuse(response, url, self._settings.max_retry_after_seconds)
-                    yield response, target
-                    return
-                where = response.headers.get("Location", "")
-                response.release()
-                target = address = urljoin(address, where)
-                if home[0] == "https" and urlsplit(target).scheme == "http":
-                    raise UpstreamError(f"{shown_url(url)} leads from https to http, which is not followed.")
-                if origin(target) != home:
-                    sent = dict(headers)
+                except BaseException:
+                    response.release()
+                    raise
+                return response, target
+            home = home or target
+            where = response.headers.get("Location", "")
+            response.release()
+            target = address = urljoin(address, where)
+            if origin(home)[0] == "https" and urlsplit(target).scheme == "http":
+                raise UpstreamError(f"{shown_url(url)} leads from https to http, which is not followed.")
+            if origin(target) != origin(home):
+                sent = dict(headers)
         raise UpstreamError(f"{shown_url(url)} leads in circles.")
+
+    def _check_address(self, url: str, target: str) -> None:
+        parts = urlsplit(target)
+        place = (parts.scheme, parts.netloc)
+        if place in self._checked:
+            return
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UpstreamError(f"{shown_url(url)} leads to '{parts.scheme}:', which is not fetched.")
+        check_literal(self._settings.guard, parts.hostname)
+        self._checked.add(place)
 
     def _prepared(self, url: str, headers: dict[str, str]) -> tuple[str, str, dict[str, str]]:
         """(address without credentials, address to ask, headers) of the first hop."""

@@ -25,6 +25,7 @@ from mirrors_app.core.index_files import (
     render_shard,
     render_shard_index,
     replacing,
+    write_once,
     write_run_exports,
 )
 from mirrors_app.core.journal import Held, Journal
@@ -46,6 +47,7 @@ class FolderTarget:
         self.folder, self._minimum_free = folder, minimum_free_bytes
         self._private = folder / PRIVATE_FOLDER
         self._unsettled: dict[tuple[str, str, str], Held] = {}
+        self._made: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         """Raises Conflict when another run has the folder."""
@@ -106,20 +108,21 @@ class FolderTarget:
         return True
 
     def temporary(self, record: UpstreamRecord) -> Temporary:
-        subdir = self.folder / record.subdir
-        subdir.mkdir(exist_ok=True)
+        subdir = self._made.get(record.subdir)
+        if subdir is None:
+            (self.folder / record.subdir).mkdir(exist_ok=True)
+            subdir = self._made[record.subdir] = str(self.folder / record.subdir)
         if self._minimum_free:
             require_space(subdir, record.size, leave_bytes=self._minimum_free)
-        return HashedFile(subdir / record.filename, with_md5=not record.sha256)
+        return HashedFile(subdir, with_md5=not record.sha256)
 
     def keep(self, batch: Sequence[Fetched]) -> Sequence[Refused]:
         for one in batch:
             assert isinstance(one.bytes, HashedFile)
             record = one.record
             run_exports = orjson.dumps(one.info.run_exports)
-            place = self.folder / record.subdir / record.filename
             # What has the name now may be what is shown: it gives way only when the index does.
-            aside = one.aside or (place.exists() and any(not held.aside for held in self._journal.held(*record.key)))
+            aside = one.aside or any(not held.aside for held in self._journal.held(*record.key))
             row = Held(record.subdir, record.filename, one.bytes.sha256, one.bytes.md5, one.bytes.size, run_exports, aside)
             one.bytes.adopt(self._place(row))
             self._unsettled[row[:3]] = row
@@ -200,10 +203,7 @@ class FolderTarget:
                 continue
             sha256, payload = render_shard(records)
             shards[name] = sha256
-            path = self.folder / subdir / SHARD_FOLDER / f"{sha256.hex()}.msgpack.zst"
-            if not path.exists():
-                with replacing(path) as out:
-                    out.write(payload)
+            write_once(self.folder / subdir / SHARD_FOLDER / f"{sha256.hex()}.msgpack.zst", payload)
         return shards
 
     def _render_files(self, subdir: str, changed: Mapping[str, bytes | None]) -> None:

@@ -6,6 +6,7 @@ import bz2
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ PART_SUFFIX = ".part"
 SHARD_FOLDER = "shards"
 V3_KINDS = ((".conda", "conda"), (".tar.bz2", "tar.bz2"))
 
+# One for each thread: making one takes longer than compressing a shard, and it can't be shared.
+_compressors = threading.local()
 _msgpack = msgspec.msgpack.Encoder(order="sorted")
 
 
@@ -50,9 +53,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write_once(path: Path, data: bytes) -> None:
+    """A file whose name says what is in it: one that is there already stays as it is."""
+    if not path.exists():
+        with replacing(path) as out:
+            out.write(data)
+
+
 def zstd(data: bytes) -> bytes:
     """One frame that states its content's size: clients refuse several."""
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(data)
+    compressor = getattr(_compressors, "zstd", None)
+    if compressor is None:
+        compressor = _compressors.zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    compressed: bytes = compressor.compress(data)
+    return compressed
 
 
 def render_shard(records: Sequence[Shown]) -> tuple[bytes, bytes]:

@@ -56,7 +56,8 @@ class SubdirState(msgspec.Struct, frozen=True):
 class Temporary(Protocol):
     """Bytes on their way in; the file is gone at `close` unless it was kept. sha256 and md5 are lower-case hex of all that was written."""
 
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     @property
     def size(self) -> int: ...

@@ -50,7 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("form", ["shards", "zst"])
 @pytest.mark.parametrize("removed", ["keep", "drop"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_any_history_ends_as_a_fresh_mirror(form: str, removed: str, steps: list[tuple[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
