@@ -113,7 +113,7 @@ class _Plan:
 
     def members(self) -> list[Member]:
         """Sorted by path. Raises NotCached."""
-        found = {member.path: member for member in self._walk()}
+        found = {member.path: member for member in self._walk() if not self._is_stale(member)}
         variables = variables_of(self.prefix)
         for name, script in (("activate", activate_script(variables)), ("deactivate", deactivate_script(variables))):
             # conda itself, installed in an environment, brings its own.
@@ -199,10 +199,16 @@ class _Plan:
             return data if options else ENV_PYTHON + newline + rest
         return data
 
+    def _is_stale(self, member: Member) -> bool:
+        """Whether it was compiled of a file that the move changes: python will do that again."""
+        return not member.source and member.path.endswith(".pyc") and self.baked in member.data
+
     def _unmanaged(self, name: str, path: Path, mode: int) -> Member:
         """A file that no conda package brought: of a wheel, compiled, or our own."""
         data = path.read_bytes()
         if self.baked not in data:
+            return Member(name, mode, self._newest, data=data)
+        if name.endswith(".pyc"):
             return Member(name, mode, self._newest, data=data)
         if b"\x00" in data:
             self.warnings.append(f"{name} holds the path it was made at, which can't be changed.")

@@ -194,7 +194,6 @@ def pinned_environment(
         "name": name,
         "channels": [addresses.channel(one.name) for one in lock.channels],
         "dependencies": dependencies,
-        "platforms": [subdir],
     }
     if variables:
         document["variables"] = dict(sorted(variables.items()))

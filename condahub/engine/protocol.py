@@ -93,10 +93,13 @@ class Install(msgspec.Struct, kw_only=True, tag_field="kind", tag="install"):
 
 
 class Compile(msgspec.Struct, kw_only=True, tag_field="kind", tag="compile"):
-    """Compile a prefix's Python files with its own python, confined. workers: processes at once."""
+    """Compile a prefix's Python files with its own python. workers: processes at once; trusted: on the machine of the person
+    who will run it anyway, it need not be confined.
+    """
 
     prefix: str
     workers: int = 1
+    trusted: bool = False
 
 
 class Archive(msgspec.Struct, kw_only=True, tag_field="kind", tag="archive"):
