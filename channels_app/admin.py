@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from channels_app.models import Channel, ChannelName, IndexFile, Package, PackageFile, Revision
+from channels_app.models import (
+    Advisory,
+    Channel,
+    ChannelName,
+    IndexFile,
+    Package,
+    PackageFile,
+    PackageRequest,
+    Policy,
+    Revision,
+    Waiver,
+)
 from condahub.adminsite.base import LookOnly
 
 
@@ -34,8 +45,8 @@ class PackageAdmin(LookOnly):
 
 @admin.register(PackageFile)
 class PackageFileAdmin(LookOnly):
-    list_display = ("filename", "subdir", "channel", "state", "size", "indexed_at", "uploaded_by")
-    list_filter = ("state",)
+    list_display = ("filename", "subdir", "channel", "state", "verdict", "size", "indexed_at", "uploaded_by")
+    list_filter = ("state", "verdict")
     list_select_related = ("channel",)
     search_fields = ("name", "sha256")
     exclude = ("record", "run_exports", "about", "patch")
@@ -55,3 +66,33 @@ class IndexFileAdmin(LookOnly):
     list_display = ("channel", "subdir", "kind", "revision", "content_size", "size", "created_at")
     list_select_related = ("channel",)
     search_fields = ("channel__name",)
+
+
+@admin.register(Policy)
+class PolicyAdmin(LookOnly):
+    list_display = ("level", "organization", "channel", "changed_at", "changed_by")
+    list_filter = ("level",)
+    list_select_related = ("organization", "channel")
+
+
+@admin.register(Waiver)
+class WaiverAdmin(LookOnly):
+    list_display = ("what", "level", "rule", "organization", "channel", "expires_at", "granted_by", "reason")
+    list_filter = ("level", "rule")
+    list_select_related = ("organization", "channel")
+    search_fields = ("what", "reason")
+
+
+@admin.register(Advisory)
+class AdvisoryAdmin(LookOnly):
+    list_display = ("osv_id", "name", "ecosystem", "severity", "summary", "loaded_at")
+    list_filter = ("severity", "ecosystem")
+    search_fields = ("osv_id", "name")
+
+
+@admin.register(PackageRequest)
+class PackageRequestAdmin(LookOnly):
+    list_display = ("spec", "channel", "missing", "state", "asked_by", "asked_at", "answered_by", "expires_at")
+    list_filter = ("state", "missing")
+    list_select_related = ("channel",)
+    search_fields = ("spec", "asked_by")

@@ -1,14 +1,20 @@
-"""`condahub admin channels` and `reindex`: all channels of this hub, and an index made anew from its files."""
+"""`condahub admin channels`, `reindex` and `advisories`: all channels of this hub, an index made anew, OSV files loaded."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
+import msgspec
 from django.db import transaction
 from django.db.models import Count
 
 from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Channel, FileState, PackageFile
+from channels_app.policies import osv
+from channels_app.services.policies import load_advisories
 from condahub.audit.services import record
 from condahub.cli import tables
 from condahub.cli.exits import Failure
@@ -59,3 +65,33 @@ def reindex(channel_name: str) -> None:
     before = channel.head
     number = publish_dirty(channel.pk)
     click.echo(f"{channel.name} is at revision {number}" + (": nothing had to change." if number == before else "."))
+
+
+@register
+@click.group()
+def advisories() -> None:
+    """What is known of flaws in packages: load OSV files."""
+
+
+@advisories.command()
+@click.argument("place", type=click.Path(exists=True, path_type=Path))
+@click.option("--ecosystem", "ecosystems", multiple=True, help="Whose package names are conda's too (conda and PyPI unless given).")
+def load(place: Path, ecosystems: tuple[str, ...]) -> None:
+    """Load PLACE, an OSV file or a folder of them: each entry takes the place of what was loaded of it before."""
+    unreadable: list[str] = []
+    loaded = load_advisories(actor=operator(), entries=_entries(place, unreadable), ecosystems=ecosystems or osv.ECOSYSTEMS)
+    click.echo(
+        f"{loaded.advisories} advisories of {loaded.entries} entries; {loaded.withdrawn} withdrawn, {loaded.skipped} of other packages."
+    )
+    if unreadable:
+        named = ", ".join(unreadable[:5])
+        raise Failure(f"{len(unreadable)} files are no OSV entries: {named}.", hint="The others were loaded.", code="bad_advisory")
+
+
+def _entries(place: Path, unreadable: list[str]) -> Iterator[osv.Entry]:
+    """The entries of a file, or of every .json file below a folder; what can't be read is named in `unreadable`."""
+    for path in [place] if place.is_file() else sorted(place.rglob("*.json")):
+        try:
+            yield from osv.read_entries(path.read_bytes())
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError):
+            unreadable.append(path.name)

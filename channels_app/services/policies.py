@@ -181,53 +181,47 @@ def load_advisories(*, actor: Actor, entries: Iterable[osv.Entry], ecosystems: S
     """Keep what these OSV entries say, in place of what was kept of the same entries; withdrawn ones go. Raises Forbidden."""
     require(actor, Permission.HUB_OPERATE, HUB)
     wanted = [one.lower() for one in ecosystems]
-    batch: list[osv.Entry] = []
-    total = Loaded(0, 0, 0, 0)
+    # All that is read and made of files comes before the transaction.
+    latest = {entry.id[:100]: _advisories(entry, wanted) for entry in entries if entry.id}
+    rows = [row for _, several in latest.values() for row in several]
+    withdrawn = sum(was_withdrawn for was_withdrawn, _ in latest.values())
+    skipped = sum(not several for was_withdrawn, several in latest.values() if not was_withdrawn)
     with transaction.atomic():
-        for entry in entries:
-            batch.append(entry)
-            if len(batch) >= CHUNK_ADVISORIES:
-                total = _sum(total, _load(batch, wanted))
-                batch = []
-        total = _sum(total, _load(batch, wanted))
-        if total.advisories or total.withdrawn:
-            for scope in _scopes_on_advisories():
-                reapply(take(scope.channels()), actor=actor)
-        audit(actor=actor, action="advisories.load", target="installation", details=total._asdict())
-    return total
+        ids = list(latest)
+        for start in range(0, len(ids), CHUNK_ADVISORIES):
+            Advisory.objects.filter(osv_id__in=ids[start : start + CHUNK_ADVISORIES]).delete()
+        Advisory.objects.bulk_create(rows, batch_size=CHUNK_ADVISORIES)
+        for scope in _scopes_on_advisories() if ids else ():
+            reapply(take(scope.channels()), actor=actor)
+        loaded = Loaded(len(latest), len(rows), withdrawn, skipped)
+        audit(actor=actor, action="advisories.load", target="installation", details=loaded._asdict())
+    return loaded
 
 
-def _sum(one: Loaded, other: Loaded) -> Loaded:
-    return Loaded(*(first + second for first, second in zip(one, other, strict=True)))
+def _advisories(entry: osv.Entry, ecosystems: Sequence[str]) -> tuple[bool, list[Advisory]]:
+    """Whether the entry was withdrawn, and the rows that it gives."""
+    if entry.withdrawn is not None:
+        return True, []
+    return False, [
+        Advisory(
+            osv_id=_text(entry.id)[:100],
+            name=_text(one.name),
+            key=_text(one.key),
+            ecosystem=_text(one.ecosystem),
+            severity=one.severity,
+            aliases=[_text(alias)[:100] for alias in entry.aliases[: osv.MAX_ALIASES]],
+            summary=" ".join(_text(entry.summary or entry.details).split())[:500],
+            versions=[_text(version) for version in one.versions],
+            ranges=[list(interval) for interval in one.ranges],
+            modified_at=entry.modified,
+        )
+        for one in osv.said_of(entry, ecosystems)
+    ]
 
 
-def _load(entries: Sequence[osv.Entry], ecosystems: Sequence[str]) -> Loaded:
-    latest = {entry.id[:100]: entry for entry in entries}
-    Advisory.objects.filter(osv_id__in=latest).delete()
-    rows, withdrawn, skipped = [], 0, 0
-    for osv_id, entry in latest.items():
-        if entry.withdrawn is not None:
-            withdrawn += 1
-            continue
-        said = list(osv.said_of(entry, ecosystems))
-        skipped += not said
-        rows += [
-            Advisory(
-                osv_id=osv_id,
-                name=one.name,
-                key=one.key,
-                ecosystem=one.ecosystem,
-                severity=one.severity,
-                aliases=[alias[:100] for alias in entry.aliases[: osv.MAX_ALIASES]],
-                summary=" ".join((entry.summary or entry.details).split())[:500],
-                versions=one.versions,
-                ranges=[list(interval) for interval in one.ranges],
-                modified_at=entry.modified,
-            )
-            for one in said
-        ]
-    Advisory.objects.bulk_create(rows, batch_size=CHUNK_ADVISORIES)
-    return Loaded(len(latest), len(rows), withdrawn, skipped)
+def _text(text: str) -> str:
+    """PostgreSQL stores no NUL character."""
+    return text.replace("\x00", "")
 
 
 def _scopes_on_advisories() -> list[Scope]:

@@ -27,6 +27,8 @@ _COMMANDS = {
     "release": (f"{_REMOTE}.files:release", "Show files that were held back."),
     "purge": (f"{_REMOTE}.files:purge", "Remove files' bytes from all revisions, for good."),
     "hotfix": (f"{_REMOTE}.files:hotfix", "Change records by patch instructions."),
+    "policy": (f"{_REMOTE}.policies:policy", "What is shown: rules, previews, what is hidden, releases."),
+    "request": (f"{_REMOTE}.requests:request", "Ask for packages that are not shown; approve or refuse."),
     "revisions": (f"{_REMOTE}.channels:revisions", "List a channel's past states."),
     "search": (f"{_REMOTE}.account:search", "Find packages and channels."),
     "token": (f"{_REMOTE}.tokens:token", "List, create, revoke, rotate API tokens."),
