@@ -5,11 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from django.conf import settings
+
 from channels_app.models import Channel
 from channels_app.services import publish
 from channels_app.services.channels import create_channel
 from channels_app.services.publish import Upload
 from condahub.accounts.models import Organization, User
+from condahub.accounts.permissions import Visibility
 from condahub.accounts.policy import SYSTEM
 from condahub.accounts.services import create_organization
 from condahub.packages.maker import make_package
@@ -20,19 +23,29 @@ HELLO = b"#!/bin/sh\necho 'Hello from the demo channel.'\n"
 
 
 def make_demo(owner: User) -> Channel:
-    """The organization and public channel `demo`; what is there already is left as it is."""
+    """The organization and channel `demo`, as open as this hub allows; what is there already is left as it is."""
     organization = Organization.objects.filter(name=NAME).first()
     if organization is None:
         organization = create_organization(actor=SYSTEM, name=NAME, title="Demo", owner=owner)
     channel = Channel.objects.filter(name=NAME, organization=organization).first()
     if channel is None:
         channel = create_channel(
-            actor=SYSTEM, organization=organization, name=NAME, visibility="public", description="Small packages to try the hub with."
+            actor=SYSTEM,
+            organization=organization,
+            name=NAME,
+            visibility=_most_open_visibility(),
+            description="Small packages to try the hub with.",
         )
     with tempfile.TemporaryDirectory() as folder:
         for path in _packages(Path(folder)):
             _publish(channel, path)
     return channel
+
+
+def _most_open_visibility() -> Visibility:
+    if settings.CONDAHUB_ALLOW_PUBLIC_CHANNELS:
+        return Visibility.PUBLIC
+    return Visibility.INTERNAL if settings.CONDAHUB_ALLOW_INTERNAL_CHANNELS else Visibility.PRIVATE
 
 
 def _packages(folder: Path) -> list[Path]:

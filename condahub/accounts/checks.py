@@ -1,9 +1,10 @@
-"""System checks of what an operator sets for accounts."""
+"""System checks of what an operator sets: the ready token, and the address that cookies, hosts and links follow."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -24,5 +25,24 @@ def check_admin_token(**kwargs: Any) -> list[CheckMessage]:
     return []
 
 
+def check_public_url(**kwargs: Any) -> list[CheckMessage]:
+    url: str = settings.CONDAHUB_PUBLIC_URL
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and not (parts.path or parts.query or parts.fragment or parts.username)
+    except ValueError:
+        usable = False
+    if usable:
+        return []
+    return [
+        Error(
+            f"CONDAHUB_PUBLIC_URL must be the hub's address, such as https://hub.example.org, with no path after it; it is {url!r}.",
+            id="accounts.E002",
+        )
+    ]
+
+
 def register_checks() -> None:
     register(check_admin_token, "security")
+    register(check_public_url, "security")

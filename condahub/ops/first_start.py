@@ -124,11 +124,12 @@ def make_administrator(context: FirstStart, *, new: bool) -> None:
     create_user(actor=SYSTEM, username=ADMINISTRATOR, password=password, is_superuser=True)
 
 
-def _refusals() -> list[str]:
-    """What the operator set that the hub cannot serve with, a sentence each."""
+def _complaints() -> tuple[list[str], list[str]]:
+    """What the operator set that the hub cannot serve with, and what it had better not; a sentence each."""
     from django.core import checks
 
-    return [str(message.msg) for message in checks.run_checks(tags=["security"]) if message.is_serious()]
+    found = checks.run_checks(tags=["security"])
+    return [str(one.msg) for one in found if one.is_serious()], [str(one.msg) for one in found if not one.is_serious()]
 
 
 def main() -> None:
@@ -145,7 +146,9 @@ def main() -> None:
         print(f"condahub: {line}", file=sys.stderr, flush=True)
 
     try:
-        refusals = _refusals()
+        refusals, warnings = _complaints()
+        for warning in warnings:
+            say(f"warning: {warning}")
         context = None if refusals else prepare(demo=env.bool("CONDAHUB_DEMO", default=True), say=say)
     except HubError as error:
         context, refusals = None, [f"{error.detail} {error.hint}".strip()]

@@ -25,6 +25,7 @@ GRACE_SECONDS = 7.0
 # How often a hub that is starting is asked whether it answers.
 _ASK_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _COLOURS = ("36", "35", "33", "32", "34", "31")
 
 
@@ -269,6 +270,8 @@ def _greeting(environment: Mapping[str, str], data: Path, prepared: Mapping[str,
     if environment.get("CONDAHUB_ADMIN_TOKEN") or environment.get("CONDAHUB_ADMIN_TOKEN_FILE"):
         rows.append(("Token", "the one given in CONDAHUB_ADMIN_TOKEN"))
     rows += [("Data", str(data)), *prepared["hints"]]
+    if environment["CONDAHUB_HOST"] in _EVERY_ADDRESS and not environment.get("CONDAHUB_PUBLIC_URL"):
+        rows.append(("Network", "open to other machines; set CONDAHUB_PUBLIC_URL to the address they use, so that links are right"))
     lines = [f"  {name:<12} {value}" for name, value in rows]
     return "\n".join(["", "condahub is ready.", "", *lines, "", "Ctrl-C ends it.", ""])
 

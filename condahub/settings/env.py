@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import environ
@@ -36,3 +38,17 @@ def embedded_secret(name: str) -> str:
     finally:
         draft.unlink()
     return path.read_text().strip()
+
+
+def own_names() -> list[str]:
+    """This machine's names and addresses, as a browser on the network writes them; what can't be found out is left out."""
+    name = socket.gethostname()
+    names = {name, socket.getfqdn(name)}
+    with suppress(OSError):
+        names.update(str(address[0]) for *_, address in socket.getaddrinfo(name, None))
+    # Connecting a datagram socket sends nothing; it says by which address this machine goes out.
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            names.add(str(probe.getsockname()[0]))
+    return sorted(f"[{one}]" if ":" in one else one.lower() for one in names if one)

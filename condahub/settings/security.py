@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
-from condahub.settings.base import CONDAHUB_PUBLIC_URL, DEBUG, PUBLIC_HOST
-from condahub.settings.env import embedded_secret, env
+from condahub.settings.base import ANY_ADDRESS, CONDAHUB_PUBLIC_URL, DEBUG, HOST, PUBLIC_HOST
+from condahub.settings.env import embedded_secret, env, own_names
 
 SECRET_KEY = env.str("CONDAHUB_SECRET_KEY", default="") or embedded_secret("secret_key")
 SECRET_KEY_FALLBACKS = env.list("CONDAHUB_SECRET_KEY_FALLBACKS", default=[])
@@ -17,6 +17,9 @@ _https = urlsplit(CONDAHUB_PUBLIC_URL).scheme == "https"
 ALLOWED_HOSTS = [PUBLIC_HOST, *env.list("CONDAHUB_EXTRA_HOSTS", default=[])]
 if PUBLIC_HOST in ("127.0.0.1", "localhost", "::1"):
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
+    if HOST in ANY_ADDRESS:
+        # Who opens the hub to the network and names no address reaches it by whichever this machine has.
+        ALLOWED_HOSTS += own_names()
 CSRF_TRUSTED_ORIGINS = [CONDAHUB_PUBLIC_URL]
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https

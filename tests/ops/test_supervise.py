@@ -128,7 +128,27 @@ def test_a_busy_port_is_refused_in_a_sentence(tmp_path: Path) -> None:
         ("CONDAHUB_HOST", "192.0.2.1", "192.0.2.1 is not an address of this machine"),
         ("CONDAHUB_DATA", "/dev/null/hub", "cannot be written"),
         ("CONDAHUB_ADMIN_TOKEN", "with/slash", "may hold only letters, digits"),
+        ("CONDAHUB_PUBLIC_URL", "hub.example.org", "must be the hub's address, such as https://hub.example.org"),
+        ("CONDAHUB_PUBLIC_URL", "https://hub.example.org/conda", "with no path after it"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_in_a_sentence(tmp_path: Path, variable: str, value: str, sentence: str) -> None:
     assert sentence in refused(**{"CONDAHUB_DATA": str(tmp_path), "PORT": str(any_free_port()), variable: value})
+
+
+def test_a_hub_without_public_channels_starts_and_its_demo_is_as_open_as_it_allows(start_a_hub: Callable[..., RunningHub]) -> None:
+    hub = start_a_hub(CONDAHUB_DEMO="1", CONDAHUB_ALLOW_PUBLIC_CHANNELS="0")
+    assert httpx.get(f"{hub.url}/channels/demo/noarch/repodata.json").status_code == 401
+    demo = httpx.get(f"{hub.url}/api/hub/v1/channels/demo", headers=hub.headers).json()
+    assert demo["visibility"] == "internal"
+
+
+def test_a_hub_opened_to_the_network_answers_by_this_machines_own_addresses_and_no_others(
+    start_a_hub: Callable[..., RunningHub], eventually: Callable[..., object]
+) -> None:
+    hub = start_a_hub(CONDAHUB_HOST="0.0.0.0", CONDAHUB_ADMIN_TOKEN="short-token")
+    asked = f"{hub.url}/api/hub/v1/hub"
+    assert httpx.get(asked, headers={"Host": socket.gethostname()}).status_code == 200
+    assert httpx.get(asked, headers={"Host": "elsewhere.example.org"}).status_code == 400
+    eventually(lambda: "set CONDAHUB_PUBLIC_URL" in hub.log)
+    assert "warning: CONDAHUB_ADMIN_TOKEN is shorter than" in hub.log
