@@ -6,13 +6,14 @@ Needs npm; the portal itself does not.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +87,8 @@ def main() -> None:
                 written.append(_sprite(package, asset.folder / "icons.svg"))
             for path in written:
                 lines[asset.folder].append(_row(path, asset.package, asset.version, about["license"]))
+            if asset.folder == SERVED:
+                _squeeze(path for path in written if path.suffix in (".css", ".js"))
     for folder, rows in lines.items():
         _write_list(folder, rows)
 
@@ -99,6 +102,12 @@ def _copied_text(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(MIT)
     return target
+
+
+def _squeeze(paths: Iterable[Path]) -> None:
+    """Put the compressed form beside large files, where the server looks for it: without a collecting step nothing else makes it."""
+    for path in paths:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), compresslevel=9, mtime=0))
 
 
 def _fetched(asset: Asset, scratch: Path) -> Path:
@@ -131,7 +140,7 @@ def _sprite(package: Path, target: Path) -> Path:
 def _write_list(folder: Path, rows: list[str]) -> None:
     head = (
         "# Files of others\n\nCopied from npm by `python deploy/vendor_assets.py`, unchanged but for the comments that name source maps;"
-        " `icons.svg` holds the\noutline icons that the pages use.\n\n"
+        " `icons.svg` holds the\noutline icons that the pages use; `.gz` is the same file compressed.\n\n"
         "| file | package | version | licence | sha256 |\n|---|---|---|---|---|\n"
     )
     (folder / "VENDORED.md").write_text(head + "\n".join(rows) + "\n")

@@ -141,3 +141,13 @@ def test_every_page_is_fit_for_everybody(furnished: RunningHub, browser: Browser
         look(path)
     page.context.close()
     assert faults == {}
+
+
+def test_the_admin_is_reached_by_the_same_door_and_its_scripts_run(running_hub: RunningHub, page: Page) -> None:
+    page.goto(f"{running_hub.url}/admin/")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(running_hub.admin_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{running_hub.url}/admin/")
+    page.goto(f"{running_hub.url}/admin/channels/channel/")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
