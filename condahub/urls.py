@@ -8,6 +8,7 @@ from channels_app.faces import conda
 from channels_app.urls import urlpatterns_web
 from condahub.api.errors import unknown_path
 from condahub.ops import health
+from environments_app.urls import urlpatterns_web as urlpatterns_environments
 
 # Our own REST API: each app brings its paths below the one prefix.
 REST_URLS: list[URLPattern | URLResolver] = [
@@ -17,6 +18,7 @@ REST_URLS: list[URLPattern | URLResolver] = [
     path("", include("condahub.events.api.urls")),
     path("", include("condahub.jobs.api")),
     path("", include("channels_app.api.urls")),
+    path("", include("environments_app.api.urls")),
     re_path("", unknown_path),
 ]
 
@@ -31,6 +33,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     # Quetz's, Artifactory's and prefix.dev's clients.
     *urlpatterns_web,
+    # conda-store's clients.
+    *urlpatterns_environments,
     # GET and HEAD of these go past the web's middleware (condahub.handlers); here they serve runserver and tests.
     re_path(r"^(?:channels|get)/(?P<rest>.*)$", conda.serve),
     path("api/hub/v1/", include(REST_URLS)),

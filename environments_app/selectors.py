@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cmp_to_key
 from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
@@ -10,8 +11,8 @@ from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.accounts.selectors import visible_organizations
-from condahub.engine.versions import exact_name, matches
-from condahub.errors import Forbidden, NotAuthenticated, NotFound, Unprocessable
+from condahub.engine.versions import exact_name, is_newer, matches
+from condahub.errors import Forbidden, Invalid, NotAuthenticated, NotFound
 from environments_app.models import Build, BuildChannel, BuildPackage, Environment
 from environments_app.spec.conda import check_match_spec
 
@@ -41,6 +42,22 @@ def organization_for(actor: Actor, name: str, permission: Permission) -> Organiz
     organization = Organization.objects.filter(deleted_at__isnull=True, name=name).first()
     if organization is not None and can(actor, permission, organization):
         return organization
+    raise _refused(actor)
+
+
+def to_build_in(actor: Actor, organization: str, name: str) -> Organization:
+    """The organization, if the actor may have an environment of this name built there; asked before a body is read.
+
+    Raises NotAuthenticated or Forbidden, hidden and unknown alike.
+    """
+    environments = Environment.objects.existing().select_related("organization")
+    environment = environments.filter(organization__name=organization, name=name).first()
+    if environment is None:
+        found = organization_for(actor, organization, Permission.ENVIRONMENT_CREATE)
+        if can(actor, Permission.BUILD_CREATE, found):
+            return found
+    elif can(actor, Permission.ENVIRONMENT_UPDATE, environment) and can(actor, Permission.BUILD_CREATE, environment):
+        return environment.organization
     raise _refused(actor)
 
 
@@ -98,11 +115,11 @@ def packages_of(build: Build) -> QuerySet[BuildPackage]:
 def holding(actor: Actor, text: str, *, all_builds: bool = False) -> QuerySet[BuildPackage]:
     """The packages matching a MatchSpec (`openssl <3.0.8`) in the current (or all) builds that the actor may see.
 
-    Raises Unprocessable where the text is no MatchSpec of one package name.
+    Raises Invalid where the text is no MatchSpec of one package name.
     """
     spec, problem = check_match_spec(text, 0)
     if problem is not None:
-        raise Unprocessable(problem.detail, code="bad_match_spec", hint="For instance 'openssl <3.0.8'.")
+        raise Invalid(problem.detail, code="bad_match_spec", hint="For instance 'openssl <3.0.8'.")
     name = exact_name(spec) or ""
     builds = Build.objects.visible_to(actor)
     if not all_builds:
@@ -121,9 +138,7 @@ def _matching(spec: Any, name: str, held: QuerySet[BuildPackage]) -> Q:
             found |= Q(version=version, build_string=build, build_number=number, subdir=subdir)
             count += 1
     if count > MAX_MATCHED_VERSIONS:
-        raise Unprocessable(
-            f"More than {MAX_MATCHED_VERSIONS} builds of '{name}' match.", code="too_many_matches", hint="Narrow the version."
-        )
+        raise Invalid(f"More than {MAX_MATCHED_VERSIONS} builds of '{name}' match.", code="too_many_matches", hint="Narrow the version.")
     return found
 
 
@@ -138,3 +153,12 @@ def usage(actor: Actor) -> list[dict[str, Any]]:
         {"organization": name, "environments": count, "builds": built.get(name, (0, 0))[0], "bytes": built.get(name, (0, 0))[1]}
         for name, count in sorted(counted.items())
     ]
+
+
+def in_order(versions: Iterable[str], *, newest_first: bool = False) -> list[str]:
+    """Versions in conda's order."""
+    return sorted(versions, key=cmp_to_key(_order), reverse=newest_first)
+
+
+def _order(one: str, other: str) -> int:
+    return is_newer(one, other) - is_newer(other, one)

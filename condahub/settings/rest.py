@@ -39,6 +39,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         }
     },
     "ENUM_NAME_OVERRIDES": {
+        "BuildPackageKindEnum": "environments_app.models.BuildPackage.Kind",
+        "BuildStateEnum": "environments_app.models.BuildState",
         "ChannelKindEnum": "channels_app.models.ChannelKind",
         "FileStateEnum": "channels_app.models.FileState",
         "FoundKindEnum": [("channel", "channel"), ("package", "package")],

@@ -24,6 +24,7 @@ from condahub.jobs.models import Job
 from condahub.packages.maker import make_package
 from condahub.urls import REST_URLS
 from tests.api.conftest import ROOT, Api, World
+from tests.environments_app.building import make_environments
 
 pytestmark = pytest.mark.django_db
 
@@ -150,6 +151,31 @@ GET    channels/{channel}/revisions                           - - r c m o s R - 
 GET    channels/{public}/revisions                            a u r c m o s R U F
 GET    channels/{channel}/revisions/{number}                  - - r c m o s R - F
 GET    channels/{channel}/revisions/{number}/diff             - - r c m o s R - F
+GET    environments                                           a u r c m o s R U F
+GET    environments/packages                                  a u r c m o s R U F
+GET    environment-settings                                   - u r c m o s R U F
+PATCH  environment-settings                                   - - - - - - s - - -
+POST   specifications/validate                                - u r c m o s R U F
+GET    organizations/{organization}/environment-settings      - - r c m o s R - F
+PATCH  organizations/{organization}/environment-settings      - - - - - o s - - F
+GET    organizations/{organization}/environments              a u r c m o s R U F
+POST   organizations/{organization}/environments              - - - c m o s - - F
+GET    organizations/{organization}/environments/{environment}          - - r c m o s R - F
+GET    organizations/{organization}/environments/{open}                 a u r c m o s R U F
+PATCH  organizations/{organization}/environments/{environment}          - - - c m o s - - F
+DELETE organizations/{organization}/environments/{environment}          - - - - m o s - - F
+GET    organizations/{organization}/environments/{environment}/settings - - r c m o s R - F
+PATCH  organizations/{organization}/environments/{environment}/settings - - - c m o s - - F
+POST   organizations/{organization}/environments/{environment}/rollback - - - c m o s - - F
+GET    organizations/{organization}/environments/{environment}/diff     - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds   - - r c m o s R - F
+POST   organizations/{organization}/environments/{environment}/builds   - - - c m o s - - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}           - - r c m o s R - F
+PATCH  organizations/{organization}/environments/{environment}/builds/{build}           - - - c m o s - - F
+DELETE organizations/{organization}/environments/{environment}/builds/{build}           - - - - m o s - - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/packages  - - r c m o s R - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel    - - - c m o s - - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - F
 """
 COLUMNS = {
     "a": (),
@@ -168,6 +194,14 @@ TOKEN = {"name": "newer", "scopes": ["read"]}
 # An address needs no name server.
 HOOK_URL = "https://8.8.8.8/hook"
 BODIES: dict[str, Any] = {
+    "PATCH environment-settings": {"values": {"solve_seconds": 60}},
+    "PATCH organizations/{organization}/environment-settings": {"values": {"solve_seconds": 60}},
+    "PATCH organizations/{organization}/environments/{environment}/settings": {"values": {"solve_seconds": 60}},
+    "POST specifications/validate": {"specification": "name: x"},
+    "POST organizations/{organization}/environments": {"name": "newer"},
+    "PATCH organizations/{organization}/environments/{environment}": {"description": "New."},
+    "POST organizations/{organization}/environments/{environment}/builds": {"specification": "channels: [outer]"},
+    "PATCH organizations/{organization}/environments/{environment}/builds/{build}": {"pinned": True},
     "POST users": {"username": "newer"},
     "PATCH users/{username}": {"display_name": "New"},
     "POST organizations": {"name": "newer"},
@@ -208,13 +242,15 @@ BODIES |= {
     "PUT policies": RULES,
     "POST policies/preview": RULES,
     "POST waivers": {"level": "channel", "channel": "inner", "what": "shy", "reason": "Needed.", "expires_at": FAR_OFF},
-    "POST advisories": {
-        "entries": [{"id": "CVE-2026-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": ["1"]}]}]
-    },
+    "POST advisories": {"entries": [{"id": "CVE-2026-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": ["1"]}]}]},
     "POST requests/{request}/approve": {"expires_at": FAR_OFF},
     "POST requests/{request}/refuse": {"answer": "No."},
 }
-QUERIES = {"GET search": "?q=in"}
+QUERIES = {
+    "GET search": "?q=in",
+    "GET environments/packages": "?package=inside",
+    "GET organizations/{organization}/environments/{environment}/diff": "?before=1&after=2",
+}
 
 
 class Row(NamedTuple):
@@ -285,8 +321,10 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
     world.api("owner")("DELETE", "channels/shut")
     hook = events.create_webhook(actor=owner, organization=world.acme, name="one", url=HOOK_URL, types=["*"]).webhook
     event = events.emit(type="channel.deleted", target=world.inner, object_name="inner")
+    numbers = make_environments(world)
     return {
         **policy_values,
+        **numbers,
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",

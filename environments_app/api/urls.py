@@ -1,0 +1,28 @@
+"""The REST API's paths of environments, builds and specifications."""
+
+from django.urls import path
+
+from condahub.api import converters  # noqa: F401 - registers `text` and `number`
+from environments_app.api import builds, environments, specifications
+
+_ORGANIZATION = "organizations/<text:organization>"
+_ENVIRONMENT = f"{_ORGANIZATION}/environments/<text:environment>"
+_BUILD = f"{_ENVIRONMENT}/builds/<number:number>"
+
+urlpatterns = [
+    path("environments", environments.AllEnvironmentsView.as_view()),
+    path("environments/packages", environments.HoldingView.as_view()),
+    path("environment-settings", specifications.HubSettingsView.as_view()),
+    path("specifications/validate", specifications.ValidateView.as_view()),
+    path(f"{_ORGANIZATION}/environment-settings", specifications.OrganizationSettingsView.as_view()),
+    path(f"{_ORGANIZATION}/environments", environments.EnvironmentsView.as_view()),
+    path(_ENVIRONMENT, environments.EnvironmentView.as_view()),
+    path(f"{_ENVIRONMENT}/settings", specifications.EnvironmentSettingsView.as_view()),
+    path(f"{_ENVIRONMENT}/rollback", environments.RollBackView.as_view()),
+    path(f"{_ENVIRONMENT}/diff", builds.DiffView.as_view()),
+    path(f"{_ENVIRONMENT}/builds", builds.BuildsView.as_view()),
+    path(_BUILD, builds.BuildView.as_view()),
+    path(f"{_BUILD}/packages", builds.PackagesView.as_view()),
+    path(f"{_BUILD}/cancel", builds.CancelView.as_view()),
+    path(f"{_BUILD}/activate", builds.ActivateView.as_view()),
+]

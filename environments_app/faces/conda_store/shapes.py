@@ -1,0 +1,119 @@
+"""Our records in conda-store's words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from condahub.accounts.models import Organization
+from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState, Environment, Specification
+
+STATUS = {
+    BuildState.QUEUED.value: "QUEUED",
+    BuildState.RUNNING.value: "BUILDING",
+    BuildState.COMPLETED.value: "COMPLETED",
+    BuildState.FAILED.value: "FAILED",
+    BuildState.CANCELLED.value: "CANCELED",
+}
+STATES = {status: state for state, status in STATUS.items()}
+
+# The part of the address that a file has -> its kind here.
+FILES = {
+    "logs": ArtifactKind.LOG,
+    "yaml": ArtifactKind.SPECIFICATION,
+    "archive": ArtifactKind.ARCHIVE,
+    "installer": ArtifactKind.INSTALLER,
+    "lockfile": ArtifactKind.CONDA_LOCK,
+    "conda-lock.yml": ArtifactKind.CONDA_LOCK,
+    "conda-lock.yaml": ArtifactKind.CONDA_LOCK,
+}
+ARTIFACT_TYPES = {
+    ArtifactKind.LOG.value: "LOGS",
+    ArtifactKind.SPECIFICATION.value: "YAML",
+    ArtifactKind.ARCHIVE.value: "CONDA_PACK",
+    ArtifactKind.INSTALLER.value: "CONSTRUCTOR_INSTALLER",
+    ArtifactKind.CONDA_LOCK.value: "LOCKFILE",
+}
+ARTIFACT_KINDS = {word: kind for kind, word in ARTIFACT_TYPES.items()}
+
+
+def moment(when: datetime | None) -> str | None:
+    """Naive UTC: its UI appends the Z."""
+    return when.astimezone(UTC).replace(tzinfo=None).isoformat() if when is not None else None
+
+
+def namespace(organization: Organization) -> dict[str, Any]:
+    return {"id": organization.pk, "name": organization.name, "metadata_": {}, "role_mappings": []}
+
+
+def environment(row: Environment, *, current: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`shown_current` is the current build where the asker may see it (selectors.attach_current)."""
+    build: Build | None = getattr(row, "shown_current", None)
+    return {
+        "id": row.pk,
+        "namespace": namespace(row.organization),
+        "name": row.name,
+        "current_build_id": build.pk if build is not None else None,
+        "current_build": current,
+        "description": row.description,
+    }
+
+
+def build(row: Build) -> dict[str, Any]:
+    """As lists show it."""
+    return {
+        "id": row.pk,
+        "environment_id": row.environment_id,
+        "specification": None,
+        "packages": None,
+        "status": STATUS[row.state],
+        "status_info": row.error_sentence or None,
+        "size": row.size,
+        "scheduled_on": moment(row.created_at),
+        "started_on": moment(row.started_at),
+        "ended_on": moment(row.ended_at),
+        "build_artifacts": None,
+    }
+
+
+def build_in_full(row: Build) -> dict[str, Any]:
+    artifacts = [one for one in row.artifacts.all() if one.state == ArtifactState.READY and one.kind in ARTIFACT_TYPES]
+    listed = [{"id": one.pk, "artifact_type": ARTIFACT_TYPES[one.kind], "key": f"build/{row.pk}/{one.kind}"} for one in artifacts]
+    if not any(one.kind == ArtifactKind.SPECIFICATION for one in artifacts):
+        # What was asked for is always there.
+        listed.append({"id": 0, "artifact_type": "YAML", "key": f"build/{row.pk}/yaml"})
+    return {**build(row), "specification": specification(row.specification), "build_artifacts": listed}
+
+
+def specification(row: Specification) -> dict[str, Any]:
+    asked = row.canonical
+    dependencies: list[Any] = list(asked.get("dependencies", []))
+    if asked.get("pip"):
+        dependencies.append({"pip": asked["pip"]})
+    return {
+        "id": row.pk,
+        "name": asked.get("name", ""),
+        "spec": {
+            "channels": asked.get("channels", []),
+            "dependencies": dependencies,
+            "description": asked.get("description", ""),
+            "name": asked.get("name", ""),
+            "prefix": None,
+            "variables": asked.get("variables") or None,
+        },
+        "sha256": row.sha256,
+        "created_on": moment(row.created_at),
+    }
+
+
+def build_package(row: BuildPackage) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "channel": {"id": 0, "name": row.channel, "last_update": None},
+        "license": row.license or None,
+        "name": row.name,
+        "version": row.version,
+        "build": row.build_string,
+        "sha256": row.sha256,
+        "summary": None,
+    }
