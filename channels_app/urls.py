@@ -84,7 +84,9 @@ urlpatterns_declined: list[URLPattern] = [
     _declined(r"api/mamba/solve/?", "Solving is not a channel's work.", "Solve with a client, or with the hub's environments."),
     _declined(r"api/tos(?:/.*)?", "This hub keeps no terms to sign.", "Show terms where people get their accounts."),
     _declined(r"api/content-trust(?:/.*)?", "This hub does not sign metadata.", "Locks and indexes carry each package's sha256."),
-    _declined(r"metricsp/?", "Metrics for Prometheus are at another address.", "Use /metrics."),
+    _declined(
+        r"metricsp/?", "This address of Quetz tells of its own process.", "Downloads are at /api/metrics, the state of the hub at /readyz."
+    ),
 ]
 
 urlpatterns_web: list[URLPattern] = [

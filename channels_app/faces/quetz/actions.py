@@ -32,11 +32,11 @@ DECLINED: Mapping[str, tuple[str, str]] = {
     ),
     "cleanup": (
         "A channel holds nothing that its records do not name, so there is nothing to clean up in it.",
-        "Bytes that nothing holds any more are collected for the whole hub by 'condahub gc'; 'keep_builds' limits old builds.",
+        "Bytes that nothing holds any more are collected for the whole hub by 'condahub admin gc'; 'keep_builds' limits old builds.",
     ),
     "cleanup_dry_run": (
         "A channel holds nothing that its records do not name, so there is nothing to clean up in it.",
-        "'condahub gc --dry-run' tells what would be collected for the whole hub.",
+        "'condahub admin gc --dry-run' tells what would be collected for the whole hub.",
     ),
 }
 
