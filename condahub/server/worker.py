@@ -245,8 +245,10 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
         """Whether the connection can take another request; gthread would wait here for the rest of a body that nobody read."""
         if not keepalive:
             return False
-        body = conn.parser.mesg.body
-        if isinstance(body.reader, LengthReader) and _body_is_coming(conn.parser.mesg):
+        if not _body_is_coming(conn.parser.mesg):
+            # It waits for nobody: a thread that was not let run for a while must not end a connection that was told it is kept.
+            return bool(conn.parser.finish_body())
+        if isinstance(conn.parser.mesg.body.reader, LengthReader):
             return False
         return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
 
