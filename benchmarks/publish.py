@@ -22,6 +22,7 @@ LARGE_FILES_SECONDS = 30
 GET_TIMES_IDLE = 3
 UPLOADS = 30
 QUICK_UPLOADS = 10
+IDLE_SECONDS = 3
 SETTLE_SECONDS = 240
 PAUSE_SECONDS = 0.1
 
@@ -47,7 +48,7 @@ def _measure(hub: RunningHub, client: Client, count: int, packages: list[SmallPa
     _settle(client)
     small = f"/channels/{channel}/{SUBDIR}/{first.filename}"
     with Pulse(hub.url, small) as idle:
-        time.sleep(3)
+        time.sleep(IDLE_SECONDS)
     acknowledged: list[float] = []
     in_shards: list[float] = []
     with Pulse(hub.url, small) as meanwhile:

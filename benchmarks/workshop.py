@@ -13,7 +13,7 @@ from typing import Any
 from condahub.ops.roles import HOME
 from tests.hub import ADMIN_PASSWORD, ADMIN_TOKEN
 
-QUICK_RECORDS = 60_000
+QUICK_RECORDS = 30_000
 MOST_RECORDS = 600_000
 # channeldata.json is of the channel, the others are of a subdir.
 LARGE_FILES = ("repodata.json", "run_exports.json", "current_repodata.json", "channeldata.json")
