@@ -14,40 +14,22 @@ MAX_WHY_CHARS = 300
 MAX_MISSING = 50
 
 _LEAD = "Cannot solve the request because of:"
-_BRANCH = re.compile(r"^[├└]─ ")
+_BRANCH = re.compile(r"^[│├└─ ]+")
 _MISSING = re.compile(r"(?:No candidates were found for (?P<alone>.+?)\.?$)|(?P<inside>\S.*?), for which no candidates were found")
 
 
 def explain(platform: str, said: str, specs: Sequence[str]) -> Conflict:
     """The conflict of a platform. said: the solver's message; specs: what the user asked for, as written."""
     text = said.strip().removeprefix(_LEAD).strip()
-    roots = _roots(text)
-    involved = []
-    for spec in specs:
-        why = next((line for line in roots if _is_about(line, spec)), None)
-        if why is not None:
-            involved.append(ConflictingSpec(spec, why[:MAX_WHY_CHARS]))
-    if not involved:
-        # The tree may start somewhere deeper: whatever of it carries the name of something asked for.
-        involved = [
-            ConflictingSpec(spec) for spec in specs if (name := _name(spec)) and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text)
-        ]
-    return Conflict(platform=platform, text=_bounded(text, involved), specs=tuple(involved), missing=_missing(text))
-
-
-def _roots(text: str) -> list[str]:
-    """The lines at the tree's root, each of which begins with something that was asked for."""
-    lines = text.splitlines()
-    roots = [_BRANCH.sub("", line) for line in lines if _BRANCH.match(line)]
-    return [*roots, *lines[:1]]
-
-
-def _is_about(line: str, spec: str) -> bool:
-    name = _name(spec)
-    if not name:
-        return False
-    line = line.removeprefix("No candidates were found for ").removeprefix("the constraint ")
-    return line.split(" ", 1)[0].rstrip(".,") == name
+    lines = [
+        _BRANCH.sub("", line).removeprefix("No candidates were found for ").removeprefix("the constraint ") for line in text.splitlines()
+    ]
+    first: dict[str, str] = {}
+    for line in lines:
+        first.setdefault(line.split(" ", 1)[0].rstrip(".,"), line)
+    # The solver leaves out of the tree what a line of the user's own has taken away before it began: those are named too.
+    involved = [ConflictingSpec(spec, first[name][:MAX_WHY_CHARS]) for spec in specs if (name := _name(spec)) in first]
+    return Conflict(platform=platform, text=_bounded(text, involved), specs=tuple(involved), missing=_missing(text, specs))
 
 
 def _name(spec: str) -> str:
@@ -56,11 +38,12 @@ def _name(spec: str) -> str:
     return str(name) if name else re.split(r"[\s=<>!~\[]", spec.rpartition("::")[2].strip().lower(), maxsplit=1)[0]
 
 
-def _missing(text: str) -> tuple[str, ...]:
+def _missing(text: str, specs: Sequence[str]) -> tuple[str, ...]:
+    restricted = {_name(spec) for spec in specs}
     found: dict[str, None] = {}
     for line in text.splitlines():
-        match = _MISSING.search(line.lstrip("│├└─ "))
-        if match:
+        match = _MISSING.search(_BRANCH.sub("", line))
+        if match and (match["alone"] or _name(match["inside"]) not in restricted):
             found.setdefault((match["alone"] or match["inside"]).strip())
     return tuple(found)[:MAX_MISSING]
 

@@ -38,7 +38,11 @@ class Unsolvable(HubError):
 
     def __init__(self, conflict: Conflict) -> None:
         named = ", ".join(one.spec for one in conflict.specs[:10])
-        super().__init__(f"The environment can't be solved for {conflict.platform}" + (f": {named} can't all be had." if named else "."))
+        if conflict.missing:
+            why = f": no channel has {', '.join(conflict.missing[:10])}" + (f", for {named}" if named else "")
+        else:
+            why = f": {named} can't all be had" if named else ""
+        super().__init__(f"The environment can't be solved for {conflict.platform}{why}.")
         self.conflict = conflict
 
 
