@@ -23,8 +23,8 @@ from tests.accounts.conftest import CHANNEL
 def test_a_person_gets_a_personal_organization_with_a_valid_free_name(make_user: Callable[..., User], settings: LazySettings) -> None:
     assert make_user("Ann.Lee").personal_organization.name == "ann-lee"
     assert make_user("ann-lee").personal_organization.name == "ann-lee-2"
-    assert make_user("admin").personal_organization.name == "admin-2"
-    assert make_user("__").personal_organization.name == "user-2"
+    assert make_user("admin").personal_organization.name == "admin-home"
+    assert make_user("__").personal_organization.name == "user-home"
     assert make_user("x" * 150).personal_organization.name.startswith("xxx")
     assert make_user("plain").personal_organization.quota_bytes == settings.CONDAHUB_PERSONAL_QUOTA_BYTES
     settings.CONDAHUB_PERSONAL_ORGANIZATIONS = False

@@ -452,7 +452,10 @@ def test_a_large_file_is_behind_until_its_job_ran_and_says_so(large: None, chann
 def test_changes_that_come_while_a_job_waits_are_one_job(large: None, channel: Channel, push: Publisher) -> None:
     for version in ("1.0", "2.0", "3.0"):
         push(channel, name="demo", version=version)
-    assert sorted(Job.objects.filter(kind=stage2.RENDER_KIND).values_list("coalesce_key", flat=True)) == [f"{channel.pk}/", f"{channel.pk}/noarch"]
+    assert sorted(Job.objects.filter(kind=stage2.RENDER_KIND).values_list("coalesce_key", flat=True)) == [
+        f"{channel.pk}/",
+        f"{channel.pk}/noarch",
+    ]
     drain("quick")
     assert len(ask("/channels/tools/noarch/repodata.json").json()["packages.conda"]) == 3
 

@@ -13,7 +13,7 @@ from condahub.accounts.models import Grant, Organization, User
 from condahub.accounts.policy import HUB, Actor, Permission, Role, require
 from condahub.audit.services import record
 from condahub.errors import Conflict, HubError, Unprocessable
-from condahub.names import MAX_NAME_CHARS, check_name
+from condahub.names import MAX_NAME_CHARS, RESERVED_NAMES, check_name
 
 
 def create_organization(
@@ -44,7 +44,10 @@ def create_organization(
 
 def create_personal_organization(*, user: User) -> Organization:
     """A person's own organization, named after him. Part of making a person, which audits and is allowed as a whole."""
-    stem = re.sub(r"[^a-z0-9]+", "-", user.username.lower()).strip("-")[: MAX_NAME_CHARS - 6].strip("-") or "user"
+    stem = re.sub(r"[^a-z0-9]+", "-", user.username.lower()).strip("-")[: MAX_NAME_CHARS - 12].strip("-") or "user"
+    if stem in RESERVED_NAMES:
+        # "admin-2" would make a newcomer look for the first one.
+        stem = f"{stem}-home"
     for number in count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         if Organization.objects.filter(name=name).exists():
