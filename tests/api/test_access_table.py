@@ -242,7 +242,9 @@ BODIES |= {
     "PUT policies": RULES,
     "POST policies/preview": RULES,
     "POST waivers": {"level": "channel", "channel": "inner", "what": "shy", "reason": "Needed.", "expires_at": FAR_OFF},
-    "POST advisories": {"entries": [{"id": "CVE-2026-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": ["1"]}]}]},
+    "POST advisories": {
+        "entries": [{"id": "CVE-2026-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": ["1"]}]}]
+    },
     "POST requests/{request}/approve": {"expires_at": FAR_OFF},
     "POST requests/{request}/refuse": {"answer": "No."},
 }
