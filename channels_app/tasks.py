@@ -81,6 +81,13 @@ def holds(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"channels": found}
 
 
+@job_kind(retention.RETENTION_KIND, lane="quick")
+def retain(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Let go of builds past the number that a channel keeps, after a publish or a change of that number."""
+    channel = Channel.objects.existing().select_related("organization").filter(pk=payload["channel"]).first()
+    return {"deleted": retention.apply_retention(actor=SYSTEM, channel=channel, name=payload["name"]) if channel else 0}
+
+
 @job_kind("channels.housekeeping", lane="heavy")
 def housekeeping(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Retention of every channel that asks for it, and the end of channels whose grace period is over."""

@@ -13,6 +13,7 @@ from django.utils import timezone
 from channels_app import selectors
 from channels_app.index.publish import found_channel
 from channels_app.models import Channel, ChannelKind, ChannelName, NameState
+from channels_app.services import retention
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.accounts.services import drop_channel
@@ -90,6 +91,8 @@ def update_channel(*, actor: Actor, channel: Channel, changes: dict[str, Any]) -
         differing = {key: [before[key], changes[key]] for key in changes if before[key] != changes[key]}
         if differing:
             _audit(actor, "channel.update", channel, differing)
+        if "keep_builds" in differing:
+            retention.ask_to_apply(channel, actor_label=actor.label)
     return channel
 
 

@@ -15,7 +15,7 @@ from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Blob, Channel, ChannelKind, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.view import VERDICT_FIELDS, View, stamp, view_of
-from channels_app.services import packages, quotas
+from channels_app.services import packages, quotas, retention
 from channels_app.services.collect import claim_blobs
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
@@ -138,6 +138,7 @@ def publish(*, actor: Actor, permit: UploadPermit, uploads: Sequence[Upload]) ->
             packages.refresh(channel, {file.name for file in created}, newest=created[-1])
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in created], cause=_cause(actor, created))
             _tell(actor, channel, created)
+            retention.ask_to_apply(channel, names=sorted({file.name for file in created}), actor_label=actor.label)
     # Also for what is no news: who recorded it a moment ago may not have published it yet.
     revision = publish_dirty(channel.pk)
     return [Published(file, is_new, revision) for file, is_new in results]

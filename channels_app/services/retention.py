@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from channels_app.models import Channel, FileState, PackageFile
 from channels_app.services import states
 from condahub.accounts.policy import Actor
 from condahub.engine import versions
+from condahub.jobs.services import enqueue
+
+RETENTION_KIND = "channels.retention"
 
 
-def surplus(channel: Channel) -> list[tuple[str, str]]:
+def ask_to_apply(channel: Channel, *, names: Collection[str] = (), actor_label: str) -> None:
+    """Have a job let go of what is surplus, of these packages or of all; nothing to do where all builds are kept."""
+    if channel.keep_builds:
+        for name in names or ("",):
+            enqueue(
+                kind=RETENTION_KIND,
+                payload={"channel": channel.pk, "name": name},
+                coalesce_key=f"{channel.pk}/{name}",
+                organization_id=channel.organization_id,
+                actor_label=actor_label,
+            )
+
+
+def surplus(channel: Channel, name: str = "") -> list[tuple[str, str]]:
     """(subdir, filename) of live files past the channel's `keep_builds`, newest kept by version, build number, first sight.
 
-    A .conda and a .tar.bz2 of one build count once.
+    A .conda and a .tar.bz2 of one build count once. `name`: of this package alone.
     """
     if not channel.keep_builds:
         return []
@@ -21,6 +38,8 @@ def surplus(channel: Channel) -> list[tuple[str, str]]:
     files = PackageFile.objects.filter(channel=channel, state=FileState.LIVE).only(
         "subdir", "filename", "name", "version", "build_number", "indexed_at"
     )
+    if name:
+        files = files.filter(name=name)
     for file in files.iterator(chunk_size=2000):
         stem = file.filename.removesuffix(".conda").removesuffix(".tar.bz2")
         groups[(file.subdir, file.name)][stem].append(file)
@@ -45,9 +64,9 @@ def _oldest_last(stems: dict[str, list[PackageFile]]) -> list[str]:
     return ordered
 
 
-def apply_retention(*, actor: Actor, channel: Channel) -> int:
+def apply_retention(*, actor: Actor, channel: Channel, name: str = "") -> int:
     """Delete what is surplus, as one change; how many files went. Past revisions still hold them."""
-    files = surplus(channel)
+    files = surplus(channel, name)
     if files:
         states.change_state(
             actor=actor,

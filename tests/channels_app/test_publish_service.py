@@ -554,6 +554,22 @@ def test_retention_keeps_the_newest_builds(staff: Actor, channel: Channel, push:
     assert ask("/channels/tools@2/noarch/demo-1.0-0.conda").status == 200
 
 
+def test_retention_acts_when_it_is_asked_for_and_at_each_publish(staff: Actor, channel: Channel, push: Publisher) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        push(channel, name="demo", version=version)
+        push(channel, name="other", version=version)
+    update_channel(actor=staff, channel=channel, changes={"keep_builds": 2})
+    drain("quick")
+
+    def live() -> list[str]:
+        return sorted(PackageFile.objects.filter(state=FileState.LIVE).values_list("filename", flat=True))
+
+    assert live() == ["demo-2.0-0.conda", "demo-3.0-0.conda", "other-2.0-0.conda", "other-3.0-0.conda"]
+    push(channel, name="demo", version="4.0")
+    drain("quick")
+    assert live() == ["demo-3.0-0.conda", "demo-4.0-0.conda", "other-2.0-0.conda", "other-3.0-0.conda"]
+
+
 def test_a_copy_moves_no_bytes_and_a_promotion_leaves_none_behind(
     staff: Actor, organization: Organization, channel: Channel, push: Publisher
 ) -> None:
