@@ -116,7 +116,9 @@ def provisional(package: LockedPackage) -> UpstreamRecord:
         subdir=package.subdir,
     )
     section: Section = "packages.conda" if name.extension == ".conda" else "packages"
-    return UpstreamRecord(package.subdir, package.filename, section, b"", b"", b"", package.url, facts)
+    return UpstreamRecord(
+        package.subdir, package.filename, section, name.name, package.size, b"", b"", b"", package.url, package.url, locked=facts
+    )
 
 
 def _is_locked(record: UpstreamRecord, package: LockedPackage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -26,13 +27,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class SubdirWork:
-    """One subdir's share: the index that was read, what is known, what differs, and what the filters have to see of it."""
+    """One subdir's share: the index that was read, what is known, what differs, and what the filters have to see of it. count: the
+    index's records, or names where it is sharded; names: those that were looked at, None for all; broken_names: of lost shards.
+    """
 
     reading: Reading
     previous: SubdirState | None
     known: Mapping[str, Known]
     diff: Diff
     candidates: list[Candidate]
+    count: int
     names: Collection[str] | None = None
     broken_names: set[str] = field(default_factory=set)
 
@@ -125,9 +129,11 @@ class Planner:
             if reading.standing == "not_an_index" or (reading.standing == "missing" and had and approval not in self.config.approved):
                 plan.held.append(Held(subdir, reading.standing, reading.reason, approval))
 
-    async def _compare_all(self, readings: Mapping[str, Reading], states: Mapping[str, SubdirState]) -> list[SubdirWork]:
+    async def _compare_all(self, readings: dict[str, Reading], states: Mapping[str, SubdirState]) -> list[SubdirWork]:
         works = []
-        for subdir, reading in readings.items():
+        for subdir in list(readings):
+            # Taken out, so that the text of an index is let go of as soon as it was compared.
+            reading = readings.pop(subdir)
             if reading.standing == "unchanged":
                 continue
             if reading.state.kind == "shards":
@@ -147,7 +153,11 @@ class Planner:
                 candidates = await asyncio.to_thread(_all_candidates, reading, diff.refused)
             else:
                 candidates = _fresh_candidates(diff)
-        return SubdirWork(reading, previous, known, diff, candidates)
+        count = len(reading.entries)
+        if not candidates:
+            # They hold the whole text of the index, which nobody needs any more.
+            reading = dataclasses.replace(reading, entries=())
+        return SubdirWork(reading, previous, known, diff, candidates, count)
 
     async def _compare_shards(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
         """Only names whose hash is another one are fetched and looked at."""
@@ -169,7 +179,7 @@ class Planner:
         candidates: list[Candidate] = []
         if not self.config.filters.is_open:
             candidates = [_candidate(record) for content in contents.values() for record in content.records]
-        return SubdirWork(reading, previous, known, diff, candidates, names, broken)
+        return SubdirWork(reading, previous, known, diff, candidates, len(reading.shards), names, broken)
 
     def _hold_shrunken(self, works: Collection[SubdirWork], plan: Plan) -> None:
         share = self.config.shrink_share
@@ -178,7 +188,7 @@ class Planner:
             approval = reading.state.digest or f"missing:{reading.subdir}"
             if previous is None or approval in self.config.approved or reading.standing != "read":
                 continue
-            count = count_of(reading)
+            count = work.count
             shown = previous.records
             if count == 0 and (previous.count or shown):
                 plan.held.append(Held(reading.subdir, "empty", "The upstream's index is empty now.", approval))
@@ -243,7 +253,7 @@ class Planner:
         records = (work.previous.records if work.names is not None and work.previous is not None else 0) + _shown(work, plan)
         plan.states[subdir] = msgspec.structs.replace(
             work.reading.state,
-            count=count_of(work.reading),
+            count=work.count,
             records=records,
             shards={name: sha256 for name, sha256 in work.reading.shards.items() if name not in work.broken_names},
             decided=config.decided_by(),
@@ -268,10 +278,6 @@ def _still_refused(work: SubdirWork) -> dict[str, str]:
     if work.previous is None or work.names is None:
         return {}
     return {filename: reason for filename, reason in work.previous.refused.items() if filename.rsplit("-", 2)[0] not in work.names}
-
-
-def count_of(reading: Reading) -> int:
-    return len(reading.shards) if reading.state.kind == "shards" else len(reading.entries)
 
 
 def _candidate(record: UpstreamRecord) -> Candidate:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -10,10 +12,10 @@ import msgspec
 import orjson
 
 from condahub.errors import HubError
-from condahub.packages.names import split_filename
+from condahub.packages.names import PackageFilename, split_filename
 
 DIGEST_BYTES = 16
-SHA256_CHARS, MD5_CHARS = 64, 32
+SHA256, MD5 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
 MAX_RECORD_BYTES = 1024 * 1024
 
 Section = Literal["packages", "packages.conda", "v3"]
@@ -54,32 +56,37 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     subdir: str | None = None
 
 
-class UpstreamRecord(msgspec.Struct, frozen=True):
-    """One record of an upstream. raw: canonical JSON without location; spelling: digest of the record as the upstream wrote it;
-    digest: of raw; url: where the bytes lie, absolute; 16 bytes each.
+class UpstreamRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of an upstream, small enough to hold a million. raw: canonical JSON without location; spelling: digest of the record
+    as the upstream wrote it; digest: of raw, 16 bytes each; base_url: the folder of its bytes, absolute; own_url: their address where
+    the record gives one itself; size: bytes, 0 when the upstream does not say.
     """
 
     subdir: str
     filename: str
     section: Section
+    name: str
+    size: int
     raw: bytes
     spelling: bytes
     digest: bytes
-    url: str
-    facts: Facts
+    base_url: str
+    own_url: str = ""
+    locked: Facts | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.subdir, self.filename)
 
     @property
-    def name(self) -> str:
-        return self.facts.name
+    def url(self) -> str:
+        """Where the bytes lie."""
+        return self.own_url or self.base_url + self.filename.replace("+", "%2B")
 
     @property
-    def size(self) -> int:
-        """Bytes, 0 when the upstream does not say."""
-        return self.facts.size or 0
+    def facts(self) -> Facts:
+        """Read anew each time: most records of a large upstream are never asked."""
+        return self.locked if self.locked is not None else _facts.decode(self.raw)
 
     @property
     def sha256(self) -> str:
@@ -113,7 +120,6 @@ def make_record(
     """The record of `filename` out of JSON as the upstream wrote it; base_url ends in '/' and is absolute. Raises BadRecord."""
     if len(raw) > MAX_RECORD_BYTES:
         raise BadRecord(f"its record has more than {MAX_RECORD_BYTES} bytes")
-    check_filename(filename)
     try:
         table = orjson.loads(raw)
     except ValueError as error:
@@ -122,53 +128,66 @@ def make_record(
 
 
 def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_url: str, spelling: bytes) -> UpstreamRecord:
-    """The same from a parsed table, which may be changed. Raises BadRecord."""
+    """The same from a parsed table, which may be changed. Raises BadRecord, also for a file name that is none."""
+    name = check_filename(filename)
     if not isinstance(table, dict):
         raise BadRecord("its record is not an object")
-    url = location(filename=filename, table=table, base_url=base_url)
+    own_url = location(filename=filename, table=table, base_url=base_url)
     for key in DROPPED_KEYS:
         table.pop(key, None)
     try:
-        raw = orjson.dumps(table, option=orjson.OPT_SORT_KEYS)
+        # The copy has just the bytes that it needs; orjson's own has room for eight thousand.
+        raw = memoryview(orjson.dumps(table, option=orjson.OPT_SORT_KEYS)).tobytes()
     except (TypeError, ValueError) as error:
         raise BadRecord(f"its record can't be written as JSON: {str(error)[:200]}") from error
     facts = read_facts(raw)
-    check_identity(facts, subdir=subdir, filename=filename)
-    return UpstreamRecord(subdir, filename, section, raw, spelling, digest_of(raw), url, facts)
+    check_identity(facts, subdir=subdir, name=name)
+    return UpstreamRecord(
+        subdir, filename, section, sys.intern(facts.name), facts.size or 0, raw, spelling, digest_of(raw), base_url, own_url
+    )
 
 
 def location(*, filename: str, table: dict[str, Any], base_url: str) -> str:
-    """Where the bytes lie: the record's own url, else its base_url or the index's (CEP-15), each absolute or relative."""
+    """Where the bytes lie when the record says so itself: by its url, or by a base_url of its own (CEP-15), absolute or relative;
+    else ''. Raises BadRecord for what no upstream may point to.
+    """
     url, own_base = table.get("url"), table.get("base_url")
-    if isinstance(own_base, str) and own_base:
-        base_url = urljoin(base_url, own_base.rstrip("/") + "/")
-    target = urljoin(base_url, url) if isinstance(url, str) and url else urljoin(base_url, "./" + filename.replace("+", "%2B"))
-    if urlsplit(target).scheme not in ("http", "https", "file", "s3"):
+    url = url if isinstance(url, str) else ""
+    own_base = own_base if isinstance(own_base, str) else ""
+    if not url and not own_base:
+        return ""
+    try:
+        base = urljoin(base_url, own_base.rstrip("/") + "/") if own_base else base_url
+        target = urljoin(base, url or "./" + filename.replace("+", "%2B"))
+        scheme, place = urlsplit(target).scheme, urlsplit(target)[:2]
+    except ValueError as error:
+        raise BadRecord("its record points to what is no address") from error
+    if scheme not in ("http", "https", "file", "s3"):
         raise BadRecord(f"its record points to '{target[:120]}', which is no address of a file")
-    if urlsplit(target).scheme in ("file", "s3") and urlsplit(target)[:2] != urlsplit(base_url)[:2]:
+    if scheme in ("file", "s3") and place != urlsplit(base_url)[:2]:
         # An index from elsewhere must not make this machine read its own disk.
         raise BadRecord("its record points to a place the upstream is not at")
     return target
 
 
-def check_filename(filename: str) -> None:
-    """Raises BadRecord for what can't be a package's file name: paths, dots, capitals, other endings."""
+def check_filename(filename: str) -> PackageFilename:
+    """Its parts. Raises BadRecord for what can't be a package's file name: paths, dots, capitals, other endings."""
     try:
-        split_filename(filename)
+        return split_filename(filename)
     except HubError as error:
         raise BadRecord(error.detail) from error
 
 
-def check_identity(facts: Facts, *, subdir: str, filename: str) -> None:
+def check_identity(facts: Facts, *, subdir: str, name: PackageFilename) -> None:
     """Raises BadRecord unless the record speaks of this file: its name, its folder, hashes that could be hashes."""
-    name = split_filename(filename)
     if (facts.name, facts.version, facts.build) != (name.name, name.version, name.build):
         raise BadRecord("its record is of another name, version or build than the file's name says")
     if facts.subdir is not None and facts.subdir != subdir:
         raise BadRecord(f"its record is for '{facts.subdir[:64]}', not for '{subdir}'")
-    for what, value, chars in (("sha256", facts.sha256, SHA256_CHARS), ("md5", facts.md5, MD5_CHARS)):
-        if value is not None and not (len(value) == chars and set(value) <= set("0123456789abcdef")):
-            raise BadRecord(f"its {what} is not {chars} lower-case hex digits")
+    if facts.sha256 is not None and SHA256.fullmatch(facts.sha256) is None:
+        raise BadRecord("its sha256 is not 64 lower-case hex digits")
+    if facts.md5 is not None and MD5.fullmatch(facts.md5) is None:
+        raise BadRecord("its md5 is not 32 lower-case hex digits")
     if not facts.sha256 and not facts.md5:
         raise BadRecord("its record has neither sha256 nor md5, so nothing could verify it")
     if facts.size is not None and facts.size < 0:

@@ -24,7 +24,6 @@ from mirrors_app.core.records import (
     Refused,
     Section,
     UpstreamRecord,
-    check_filename,
     make_record,
     record_of,
 )
@@ -246,7 +245,6 @@ def records_of(reading: Reading, entries: Iterable[Entry], refused: list[Refused
     """The records of some entries; those that can't be taken go to `refused` instead."""
     for entry in entries:
         try:
-            check_filename(entry.filename)
             _section_fits(entry.filename, entry.section)
             yield make_record(
                 subdir=reading.subdir,
@@ -312,7 +310,6 @@ def _shard_content(reading: Reading, name: str, body: bytes) -> ShardContent:
 
 
 def _shard_record(reading: Reading, name: str, filename: str, section: Section, table: Any) -> UpstreamRecord:
-    check_filename(filename)
     _section_fits(filename, section)
     if isinstance(table, dict):
         for key in RAW_HASH_KEYS:
