@@ -233,6 +233,7 @@ def _without_prefix(record: dict[str, Any]) -> bytes:
         entry.pop("sha256_in_prefix", None)
         if entry.get("path_type") == ENTRY_POINT:
             entry.pop("sha256", None)
+        if entry.get("path_type") == ENTRY_POINT or entry.get("prefix_placeholder"):
             entry.pop("size_in_bytes", None)
     return msgspec.json.encode(record, order="sorted") + b"\n"
 
