@@ -62,5 +62,5 @@ AUTH_PASSWORD_VALIDATORS = [
 # A token given by the operator for automation: it acts as the first administrator.
 CONDAHUB_ADMIN_TOKEN = env.str("CONDAHUB_ADMIN_TOKEN", default="")
 
-# Whether other hosts of this domain speak https only (W005, W021) is not this hub's to say; the proxy that ends https redirects to it (W008).
+# Whether other hosts of the domain speak https only (W005, W021) is not this hub's to say; what ends https redirects to it (W008).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021", *(["security.W018"] if DEBUG else [])]
