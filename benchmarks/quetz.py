@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from statistics import median
 from typing import NamedTuple
 
 from benchmarks.clients import Client, Pulse, uploads_a_second, wait_until
-from benchmarks.load import in_turn, wrk
+from benchmarks.load import Rates, in_turn, wrk
 from benchmarks.packages import SUBDIR, SmallPackage, small_packages
 from benchmarks.quetz_server import NoQuetz, RunningQuetz, start_quetz
 from benchmarks.report import Row, noted, percentile
@@ -19,8 +19,7 @@ from tests.hub import RunningHub, start_hub
 
 TITLE = "quetz: condahub against Quetz 0.10.4, one web worker each"
 CLIENTS = 4
-UPLOADS = 40
-QUICK_UPLOADS = 12
+BATCH = 12
 RECORDS = 10_000
 VISIBLE_UPLOADS = 3
 VISIBLE_SECONDS = 120
@@ -54,11 +53,17 @@ def _compare(shop: Workshop, hub: RunningHub, quetz: RunningQuetz) -> Iterator[R
             for channel in channels:
                 client.post_json("/api/channels", {"name": channel, "private": True}).expect(201)
     shop.say("uploading to both")
-    packages = list(islice(small_packages(shop.folder / "small", "versus"), QUICK_UPLOADS if shop.quick else UPLOADS))
+    made = small_packages(shop.folder / "small", "versus")
     for clients, channel in ((1, "empty"), (CLIENTS, "empty-too")):
-        rates = [uploads_a_second(peer.url, peer.key, channel, packages, clients) for peer in (ours, theirs)]
-        yield _more(f"uploads a second, {clients} client{'s' if clients > 1 else ''}", rates[0], rates[1], "/s")
-    yield from _gets(shop, ours, theirs, f"/get/empty/{SUBDIR}/{packages[0].filename}")
+        batches = [list(islice(made, BATCH)) for _ in range(shop.rounds)]
+        peers = {"ours": ours, "theirs": theirs}
+        rates = in_turn({name: _uploads(peer, channel, batches, clients) for name, peer in peers.items()}, shop.rounds)
+        yield _more(f"uploads a second, {clients} client{'s' if clients > 1 else ''}", rates, "/s")
+    first = next(made)
+    for peer in (ours, theirs):
+        with Client(peer.url, peer.key) as client:
+            client.upload("empty", first)
+    yield from _gets(shop, ours, theirs, f"/get/empty/{SUBDIR}/{first.filename}")
     shop.say(f"uploading into {RECORDS:,} records")
     quetz.add_records("large", RECORDS, subdir=SUBDIR)
     yield from _visible(shop, ours, theirs)
@@ -72,11 +77,17 @@ def _token_of(hub: RunningHub) -> str:
 
 
 def _gets(shop: Workshop, ours: Peer, theirs: Peer, path: str) -> Iterator[Row]:
-    measurements = {
-        peer.url: lambda peer=peer: wrk(peer.url + path, shop.round_seconds, {"X-API-Key": peer.key}) for peer in (ours, theirs)
-    }
-    rates = in_turn(measurements, shop.rounds)
-    yield _more("GETs a second of a private package with a key", rates[ours.url], rates[theirs.url], "/s")
+    def gets(peer: Peer) -> Callable[[], float]:
+        return lambda: wrk(peer.url + path, shop.round_seconds, {"X-API-Key": peer.key})
+
+    rates = in_turn({"ours": gets(ours), "theirs": gets(theirs)}, shop.rounds)
+    yield _more("GETs a second of a private package with a key", rates, "/s")
+
+
+def _uploads(peer: Peer, channel: str, batches: Sequence[list[SmallPackage]], clients: int) -> Callable[[], float]:
+    """Each round uploads a batch of its own, the same to both."""
+    waiting = iter(batches)
+    return lambda: uploads_a_second(peer.url, peer.key, channel, next(waiting), clients)
 
 
 def _visible(shop: Workshop, ours: Peer, theirs: Peer) -> Iterator[Row]:
@@ -110,8 +121,9 @@ def _upload_and_see(client: Client, peer: Peer, package: SmallPackage) -> tuple[
     return acknowledged, time.perf_counter() - begun
 
 
-def _more(what: str, ours: float, theirs: float, unit: str) -> Row:
-    return Row(what, f"{ours:,.1f} {unit}", f"Quetz: {theirs:,.1f} {unit}", f"{ours / theirs:.1f}", ours > theirs)
+def _more(what: str, rates: Rates, unit: str) -> Row:
+    ratio = rates.ratio("ours", "theirs")
+    return Row(what, f"{rates['ours']:,.1f} {unit}", f"Quetz: {rates['theirs']:,.1f} {unit}", f"{ratio:.1f}", ratio > 1)
 
 
 def _faster(what: str, ours: float, theirs: float) -> Row:

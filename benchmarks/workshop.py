@@ -40,7 +40,7 @@ class Workshop:
     @property
     def rounds(self) -> int:
         """How often peers are measured in turn; the median counts."""
-        return 1 if self.quick else 5
+        return 3 if self.quick else 5
 
     @property
     def round_seconds(self) -> float:
