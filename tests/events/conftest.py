@@ -12,11 +12,22 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from condahub.events.models import Event
 from condahub.events.services import spreading
 from condahub.jobs import runner
-from tests.api.conftest import World, _fresh_memories, world  # noqa: F401 - fixtures of these tests too
+from condahub.jobs.models import Job
+from tests.api.conftest import World, _fresh_memories  # noqa: F401 - a fixture of these tests too
+from tests.api.conftest import world as made_world
 
-__all__ = ["Receiver", "World"]
+__all__ = ["Receiver", "World", "made_world"]
+
+
+@pytest.fixture
+def world(made_world: World) -> World:
+    """The small world, after what its making told of was forgotten."""
+    Event.objects.all().delete()
+    Job.objects.all().delete()
+    return made_world
 
 
 @dataclass
