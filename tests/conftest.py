@@ -35,14 +35,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything is demanded, a tier over its budget fails the run."""
-    if hasattr(session.config, "workerinput"):
-        return
-    if parts.all_required() and any(used > BUDGET_SECONDS[tier] for tier, used in _seconds_used(session.config).items()):
-        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The table of parts, and what each tier used of its budget."""
     skipped: Counter[str] = Counter()
