@@ -135,6 +135,7 @@ class HiddenView(HubView):
 
 class ReleaseView(HubView):
     pagination_class = None
+    filter_backends = []
 
     @extend_schema(operation_id="channels_hidden_release", request=shapes.ReleaseBody, responses={201: shapes.WaiverAnswer(many=True)})
     def post(self, request: Request, channel: str) -> Response:

@@ -39,9 +39,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         }
     },
     "ENUM_NAME_OVERRIDES": {
+        "AdvisorySeverityEnum": "channels_app.models.Severity",
         "BuildPackageKindEnum": "environments_app.models.BuildPackage.Kind",
         "BuildStateEnum": "environments_app.models.BuildState",
         "ChannelKindEnum": "channels_app.models.ChannelKind",
+        "EventSeverityEnum": [("info", "info"), ("warning", "warning"), ("error", "error")],
         "FileStateEnum": "channels_app.models.FileState",
         "FoundKindEnum": [("channel", "channel"), ("package", "package")],
         "JobStateEnum": "condahub.jobs.states.JobState",
