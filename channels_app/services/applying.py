@@ -21,7 +21,7 @@ from channels_app.policies.view import VERDICT_FIELDS, View, view_of
 from channels_app.services import packages
 from condahub.errors import Forbidden
 
-CHUNK_ROWS = 2000
+CHUNK_ROWS = 4000
 # Other writers of SQLite come in between two chunks that wrote.
 PAUSE_SECONDS = 0.01
 CAUSE = "policy applied"
@@ -40,15 +40,27 @@ class Applied:
     revision: int = 0
 
 
+# Of what a verdict is made of, or changes: what may be another since it was read.
+_MUTABLE = ("state", "patch", "first_seen_at", *VERDICT_FIELDS)
+
+
 class _Row(NamedTuple):
-    """A file with the verdict that it has; values: the columns that its View asks for."""
+    """A file with the verdict that it has; mutable: its _MUTABLE; values: the columns that its View asks for."""
 
     pk: int
     subdir: str
     name: str
-    state: str
-    verdict: Verdict
+    mutable: list[Any]
     values: Sequence[Any]
+
+    @property
+    def state(self) -> str:
+        return str(self.mutable[0])
+
+    @property
+    def verdict(self) -> Verdict:
+        effect, reason, changes_at = self.mutable[3:]
+        return Verdict(effect, reason, changes_at=changes_at)
 
 
 @dataclass
@@ -64,24 +76,33 @@ class _Run:
         for row in _read(rows, self.view):
             self.done.judged += 1
             made = self.view.verdict(row.values, self.now)
-            if (made.effect, made.reason, made.changes_at) != (row.verdict.effect, row.verdict.reason, row.verdict.changes_at):
+            if [made.effect, made.reason, made.changes_at] != row.mutable[3:]:
                 yield row, made
 
-    def write(self, pks: Sequence[int]) -> None:
-        """Judge these again with the channel's row taken, and keep what differs: they may have changed since they were read."""
+    def write(self, found: Sequence[tuple[_Row, Verdict]]) -> None:
+        """Keep these verdicts, with the channel's row taken; those whose facts or rules changed since they were read are judged anew."""
         with transaction.atomic():
             taken = _lock(self.channel)
             if taken.generation != self.channel.generation:
                 self.channel, self.view = taken, view_of(taken)
-            judged = self.done.judged
-            found = list(self.differing(PackageFile.objects.filter(pk__in=pks)))
-            self.done.judged = judged
-            _store(found)
-            turned = [row for row, made in found if (made.effect == Effect.ALLOW) != (row.verdict.effect == Effect.ALLOW)]
-            packages.refresh(self.channel, {row.name for row in turned})
-            shown = {(row.subdir, row.name) for row in turned if row.state == FileState.LIVE}
-            mark_dirty(self.channel.pk, shown, cause=CAUSE, waits=True)
-            self.done.changed += len(found)
+                sure: list[tuple[_Row, Verdict]] = []
+                judged = list(self.differing(PackageFile.objects.filter(pk__in=[row.pk for row, _ in found])))
+            else:
+                now = {
+                    pk: rest for pk, *rest in PackageFile.objects.filter(pk__in=[row.pk for row, _ in found]).values_list("pk", *_MUTABLE)
+                }
+                sure = [(row, made) for row, made in found if now.get(row.pk) == row.mutable]
+                unsure = [row.pk for row, _ in found if now.get(row.pk, row.mutable) != row.mutable]
+                judged = list(self.differing(PackageFile.objects.filter(pk__in=unsure))) if unsure else []
+            self._keep([*sure, *judged])
+
+    def _keep(self, found: Sequence[tuple[_Row, Verdict]]) -> None:
+        _store(found)
+        turned = [row for row, made in found if (made.effect == Effect.ALLOW) != (row.verdict.effect == Effect.ALLOW)]
+        packages.refresh(self.channel, {row.name for row in turned}, is_view_only=True)
+        shown = {(row.subdir, row.name) for row in turned if row.state == FileState.LIVE}
+        mark_dirty(self.channel.pk, shown, cause=CAUSE, waits=True)
+        self.done.changed += len(found)
 
 
 def apply(
@@ -104,9 +125,9 @@ def apply(
     total = sum(size for *_, size in chunks)
     for first, last, _ in chunks:
         check()
-        pks = [row.pk for row, _ in run.differing(rows.filter(name__gte=first, name__lte=last))]
-        for start in range(0, len(pks), CHUNK_ROWS):
-            run.write(pks[start : start + CHUNK_ROWS])
+        differing = list(run.differing(rows.filter(name__gte=first, name__lte=last)))
+        for start in range(0, len(differing), CHUNK_ROWS):
+            run.write(differing[start : start + CHUNK_ROWS])
             time.sleep(PAUSE_SECONDS)
         progress(run.done.judged, total)
     check()
@@ -141,9 +162,9 @@ def _chunks(rows: QuerySet[PackageFile]) -> Iterator[tuple[str, str, int]]:
 
 def _read(rows: QuerySet[PackageFile], view: View) -> Iterator[_Row]:
     # Not ordered: read as the index of names lists them.
-    found = rows.order_by().values_list("pk", "subdir", "name", "state", *VERDICT_FIELDS, *view.columns)
-    for pk, subdir, name, state, effect, reason, changes_at, *values in found.iterator(chunk_size=CHUNK_ROWS):
-        yield _Row(pk, subdir, name, state, Verdict(effect, reason, changes_at=changes_at), values)
+    found = rows.order_by().values_list("pk", "subdir", "name", *_MUTABLE, *view.columns)
+    for pk, subdir, name, *rest in found.iterator(chunk_size=CHUNK_ROWS):
+        yield _Row(pk, subdir, name, rest[: len(_MUTABLE)], rest[len(_MUTABLE) :])
 
 
 def _store(found: Sequence[tuple[_Row, Verdict]]) -> None:

@@ -43,17 +43,18 @@ class _File(NamedTuple):
         return self.state == FileState.LIVE and self.verdict == Effect.ALLOW
 
 
-def refresh(channel: Channel, names: Iterable[str], *, newest: PackageFile | None = None) -> None:
+def refresh(channel: Channel, names: Iterable[str], *, newest: PackageFile | None = None, is_view_only: bool = False) -> None:
     """Bring the Package rows of these names up to date; in the transaction that changed the files.
 
-    newest: the file that was just published, which then need not be read again. A few queries for 200 names.
+    newest: the file that was just published, which then need not be read again. is_view_only: the files are the same, and policy
+    shows others of them: that is no update of a package. A few queries for 200 names.
     """
     wanted = sorted(set(names))
     for start in range(0, len(wanted), CHUNK_NAMES):
-        _refresh(channel, wanted[start : start + CHUNK_NAMES], newest)
+        _refresh(channel, wanted[start : start + CHUNK_NAMES], newest, is_view_only)
 
 
-def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None) -> None:
+def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None, is_view_only: bool) -> None:
     files: dict[str, list[_File]] = defaultdict(list)
     rows = PackageFile.objects.filter(channel=channel, name__in=names, state__in=OCCUPYING_STATES)
     for name, *row in rows.values_list("name", *_File._fields):
@@ -63,15 +64,23 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None)
     if gone:
         Package.objects.filter(pk__in=gone).delete()
     latest = {name: versions.latest({one.version for one in several if one.is_shown}) for name, several in files.items()}
+    platforms = {name: sorted({one.subdir for one in several if one.is_shown}) for name, several in files.items()}
+    if is_view_only:
+        files = {
+            name: several
+            for name, several in files.items()
+            if name not in known or (known[name].latest_version, known[name].platforms) != (latest[name], platforms[name])
+        }
     texts = _texts(files, latest, newest)
     now = timezone.now()
     changed = []
     for name, several in files.items():
         package = known.get(name) or Package(channel=channel, name=name)
         package.latest_version = latest[name]
-        package.platforms = sorted({one.subdir for one in several if one.is_shown})
+        package.platforms = platforms[name]
         package.files_count = len(several)
-        package.updated_at = now
+        if name not in known or not is_view_only:
+            package.updated_at = now
         for field, text in texts.get(name, {}).items():
             setattr(package, field, text)
         changed.append(Package(channel=channel, name=name, **{field: getattr(package, field) for field in FIELDS}))
