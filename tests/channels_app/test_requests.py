@@ -113,7 +113,10 @@ def test_an_approval_shows_it_until_it_ends_and_resumes_what_waits(
     assert resumed == [("build:17", "approved")]
     with pytest.raises(Conflict):
         requests.refuse(actor=people["owner"], request=made, answer="Too late.")
-    assert list(Event.objects.filter(type__startswith="request.").order_by("pk").values_list("type", flat=True)) == ["request.asked", "request.answered"]
+    assert list(Event.objects.filter(type__startswith="request.").order_by("pk").values_list("type", flat=True)) == [
+        "request.asked",
+        "request.answered",
+    ]
 
 
 def test_a_wider_rule_needs_its_own_keeper(staff: Actor, people: dict[str, Actor], shop: Channel) -> None:
