@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from condahub.engine.disk import is_disk_full
 from condahub.engine.protocol import Archive, Compile, Event, Failure, Install, Progress, Request, Solve, WouldItSolve
 from condahub.errors import HubError
 
@@ -67,11 +68,7 @@ def answer(line: bytes) -> None:
         emit(Event(error=Failure("out_of_memory", "The work needed more memory than there is.")))
     except BaseException as error:  # noqa: BLE001 - a panic of the library is one; a parent that heard nothing could only guess
         hint = _hidden(f"{type(error).__name__}: {error}", request)[:MAX_HINT_CHARS]
-        emit(Event(error=_disk_full() if _is_disk_full(error) else Failure("engine_failed", "The engine failed.", hint, 500)))
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    return "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+        emit(Event(error=_disk_full() if is_disk_full(error) else Failure("engine_failed", "The engine failed.", hint, 500)))
 
 
 def _disk_full() -> Failure:

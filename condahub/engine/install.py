@@ -15,12 +15,13 @@ from rattler.install import InstallerReporter
 from rattler.package_cache import PackageCache, PackageCacheLayer
 
 from condahub.engine.addresses import Addresses
+from condahub.engine.disk import is_disk_full
 from condahub.engine.package_cache import protect
 from condahub.engine.prefix import clean_records, find_text, link_scripts, write_history, write_variables
 from condahub.engine.protocol import Install, InstallAnswer, Progress
 from condahub.engine.rattler_records import rattler_record
 from condahub.engine.records import CondaRecord
-from condahub.errors import HubError, Unprocessable
+from condahub.errors import HubError, StorageFull, Unprocessable
 
 # Longer ones don't fit into the place that binaries keep for the path they are installed at.
 MAX_PREFIX_BYTES = 255
@@ -48,7 +49,9 @@ def install(request: Install, say: Say) -> InstallAnswer:
     )
     try:
         asyncio.run(_link(request, records, addresses, reporter))
-    except InstallerError as error:
+    except (InstallerError, OSError) as error:
+        if is_disk_full(error):
+            raise StorageFull("There is no room left for the environment's files.") from None
         raise InstallFailed("The environment's packages can't be installed.", hint=addresses.scrub(str(error))[:2000]) from None
     say(Progress("finish"))
     return _finish(request, records, addresses, staging, prefix, reporter.fetched_bytes)
