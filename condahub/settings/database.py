@@ -13,10 +13,11 @@ _default["ATOMIC_REQUESTS"] = False
 if _default["ENGINE"].endswith("sqlite3"):
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     # IMMEDIATE: a DEFERRED transaction that upgrades its lock fails at once under concurrent writers.
+    # The page cache is a connection's own, and each of many threads has one.
     _default["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA journal_size_limit=67108864"),
+        "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA journal_size_limit=67108864"),
     }
     # One connection a thread for its life: opening SQLite with these pragmas costs more than most queries.
     _default["CONN_MAX_AGE"] = None
