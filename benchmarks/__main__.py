@@ -11,13 +11,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import ingest, large, memory, publish, quetz, serving
+from benchmarks import ingest, large, memory, policies, publish, quetz, serving
 from benchmarks.load import NoWrk
 from benchmarks.report import Row, as_markdown, as_text, machine, summary
 from benchmarks.servers import NoNginx
 from benchmarks.workshop import Workshop
 
-SECTIONS = {"publish": publish, "serving": serving, "large": large, "memory": memory, "quetz": quetz, "ingest": ingest}
+SECTIONS = {
+    "publish": publish,
+    "serving": serving,
+    "large": large,
+    "memory": memory,
+    "quetz": quetz,
+    "ingest": ingest,
+    "policies": policies,
+}
 
 
 def main() -> int:

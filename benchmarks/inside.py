@@ -28,8 +28,10 @@ from channels_app import doors  # noqa: E402
 from channels_app.index import stage2  # noqa: E402
 from channels_app.index.publish import publish_dirty  # noqa: E402
 from channels_app.models import Channel, IndexFile, PackageFile  # noqa: E402
-from channels_app.services import publish  # noqa: E402
+from channels_app.services import applying, publish  # noqa: E402
 from channels_app.services.channels import create_channel  # noqa: E402
+from channels_app.services.policies import set_policy  # noqa: E402
+from channels_app.services.scopes import Scope  # noqa: E402
 from condahub.accounts import cache  # noqa: E402
 from condahub.accounts.models import ApiToken, Grant, Organization, User  # noqa: E402
 from condahub.accounts.policy import Actor, Permission, Role, Visibility  # noqa: E402
@@ -175,10 +177,25 @@ def _measured(step: Callable[[], object]) -> dict[str, Any]:
     return {"seconds": time.monotonic() - begun, "peak_bytes": peak_bytes()}
 
 
+def policy(name: str, rules: str) -> dict[str, Any]:
+    """An edit of a channel's own rules, until its index shows it."""
+    channel = Channel.objects.select_related("organization").get(name=name)
+    changed = []
+
+    def edit() -> None:
+        set_policy(actor=_administrator(), scope=Scope.of_channel(channel), rules=json.loads(rules))
+        changed.append(applying.apply(channel_id=channel.pk).changed)
+
+    found = _measured(edit)
+    Job.objects.filter(state=JobState.WAITING).delete()
+    return {**found, "changed": changed[0]}
+
+
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "prepare": prepare_folder,
     "rows": rows,
     "publish": publish_channel,
+    "policy": policy,
     "render": render,
     "serving": serving,
     "queries": queries,

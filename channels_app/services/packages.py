@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,7 +31,6 @@ def described(about: dict[str, Any]) -> dict[str, Any]:
 
 class _File(NamedTuple):
     pk: int
-    indexed_at: datetime
     version: str
     subdir: str
     state: str
@@ -96,7 +94,7 @@ def _texts(files: Mapping[str, Sequence[_File]], latest: Mapping[str, str], newe
     for name, several in files.items():
         shown = [one for one in several if one.is_shown and one.version == latest[name]]
         if shown:
-            best[max(shown, key=lambda one: (one.indexed_at, one.pk)).pk] = name
+            best[max(one.pk for one in shown)] = name
     sources = {} if newest is None or newest.pk not in best else {best.pop(newest.pk): newest}
     sources.update((best[file.pk], file) for file in PackageFile.objects.filter(pk__in=best).only("about", "record"))
     return {name: _texts_of(file) for name, file in sources.items()}
