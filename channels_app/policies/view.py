@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db.models import Q
+from django.db.models import DateTimeField, Q, Value
 from django.utils import timezone
 
 from channels_app.models import Advisory, Channel, PackageFile, Policy, PolicyLevel, Waiver
@@ -16,10 +16,10 @@ from channels_app.policies.patterns import Identity, key_of
 from channels_app.policies.rules import Rules, stored
 
 MAX_REASON_CHARS = 500
-IDENTITY_COLUMNS = ("name", "version", "build", "build_number", "subdir", "sha256")
-PLAIN_COLUMNS = (*IDENTITY_COLUMNS, "size", "indexed_at", "first_seen_at")
-# The record is most of a row: it is read only where a rule asks for it.
-FULL_COLUMNS = (*PLAIN_COLUMNS, "record", "patch")
+IDENTITY_COLUMNS = ("name", "version", "build", "build_number", "subdir", "sha256", "size")
+SIGHT_COLUMNS = ("indexed_at", "first_seen_at")
+RECORD_COLUMNS = ("record", "patch")
+FULL_COLUMNS = (*IDENTITY_COLUMNS, *SIGHT_COLUMNS, *RECORD_COLUMNS)
 VERDICT_FIELDS = ("verdict", "verdict_reason", "verdict_changes_at")
 
 
@@ -35,6 +35,7 @@ class _Patched(msgspec.Struct):
 
 
 _said, _patched = msgspec.json.Decoder(_Said), msgspec.json.Decoder(_Patched)
+_NO_TIME = Value(None, output_field=DateTimeField())
 Known = Mapping[str, tuple[AdvisoryFacts, ...]]
 
 
@@ -44,7 +45,9 @@ class View:
     def __init__(self, judge: Judge, advisories: Known | None = None) -> None:
         self.judge = judge
         self._advisories = advisories or {}
-        self.columns = FULL_COLUMNS if judge.needs_record else PLAIN_COLUMNS
+        # The record is most of a row, and reading a time takes longest: both are left out where no rule asks for them.
+        sight = SIGHT_COLUMNS if judge.needs_first_sight else (_NO_TIME, _NO_TIME)
+        self.columns = (*IDENTITY_COLUMNS, *sight, *(RECORD_COLUMNS if judge.needs_record else ()))
 
     @property
     def says_nothing(self) -> bool:
@@ -69,7 +72,7 @@ class View:
         """The verdict on a row of `columns` as it is stored: its reason cut to the column's length."""
         if self.judge.says_nothing:
             return ALLOWED
-        made = self.judge.verdict(self.facts(row), first_seen=row[8] or row[7], now=now)
+        made = self.judge.verdict(self.facts(row), first_seen=row[8] or row[7] or now, now=now)
         return made if len(made.reason) <= MAX_REASON_CHARS else made._replace(reason=made.reason[: MAX_REASON_CHARS - 1] + "…")
 
     def objections(self, file: PackageFile, now: datetime) -> list[Objection]:
