@@ -14,7 +14,7 @@ import pytest
 
 from condahub.ops.roles import HOME
 
-SERVER_ONLY = ("django", "celery", "rest_framework", "environ", "kombu", "structlog", "gunicorn", "psycopg", "boto3", "orjson", "msgspec")
+SERVER_ONLY = ("django", "celery", "rest_framework", "environ", "kombu", "structlog", "gunicorn", "psycopg", "boto3")
 IMPORT_NAMES = {"PyYAML": "yaml", "py-rattler": "rattler"}
 
 # Everything a person's command may load: each module of the remote half, then the help of everything, then the listing of it.
