@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from channels_app.models import Advisory, Channel, PackageFile, Policy, PolicyLevel, Waiver
@@ -191,8 +192,8 @@ def load_advisories(*, actor: Actor, entries: Iterable[osv.Entry], ecosystems: S
         for start in range(0, len(ids), CHUNK_ADVISORIES):
             Advisory.objects.filter(osv_id__in=ids[start : start + CHUNK_ADVISORIES]).delete()
         Advisory.objects.bulk_create(rows, batch_size=CHUNK_ADVISORIES)
-        for scope in _scopes_on_advisories() if ids else ():
-            reapply(take(scope.channels()), actor=actor)
+        if ids:
+            reapply(take(_channels_on_advisories()), actor=actor)
         loaded = Loaded(len(latest), len(rows), withdrawn, skipped)
         audit(actor=actor, action="advisories.load", target="installation", details=loaded._asdict())
     return loaded
@@ -224,14 +225,15 @@ def _text(text: str) -> str:
     return text.replace("\x00", "")
 
 
-def _scopes_on_advisories() -> list[Scope]:
-    """The widest scopes whose rules look at advisories."""
-    found = [one for one in Policy.objects.select_related("organization", "channel") if stored(one.rules).advisories is not None]
+def _channels_on_advisories() -> QuerySet[Channel]:
+    """The channels on which a rule of some level looks at advisories."""
+    found = [one for one in Policy.objects.all() if stored(one.rules).advisories is not None]
     if any(one.level == PolicyLevel.INSTALLATION for one in found):
-        return [Scope.of_installation()]
-    organizations = [one.organization for one in found if one.organization is not None]
-    channels = [one.channel for one in found if one.channel is not None and one.channel.organization not in organizations]
-    return [*map(Scope.of_organization, organizations), *map(Scope.of_channel, channels)]
+        return Channel.objects.all()
+    return Channel.objects.filter(
+        Q(organization__in=[one.organization_id for one in found if one.organization_id is not None])
+        | Q(pk__in=[one.channel_id for one in found if one.channel_id is not None])
+    )
 
 
 def _audit(actor: Actor, action: str, scope: Scope, details: dict[str, Any]) -> None:

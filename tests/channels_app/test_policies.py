@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from channels_app import doors, listings, showing, tasks
@@ -112,6 +114,33 @@ def test_bytes_obey_an_edit_before_the_index_does(staff: Actor, channel: Channel
         doors._doors.clear()  # as 2 seconds do
         assert status(client, "/channels/tools/noarch/viral-1.0-0.conda") == (403, "policy_denied")
         assert shown(channel) == {"viral-1.0-0.conda"}
+
+
+def test_a_file_that_was_just_served_costs_no_query_under_a_policy_either(
+    staff: Actor, channel: Channel, push: Publisher, client: Client
+) -> None:
+    push(channel, name="free", extra_index={"license": "MIT"})
+    push(channel, name="viral", extra_index={"license": "GPL-3.0-only"})
+    load_advisories(actor=staff, entries=entries())
+    set_policy(actor=staff, scope=Scope.of_channel(channel), rules={**DENY_GPL, "advisories": {}, "cooldown": {"days": 1}})
+    past = timezone.now() + timedelta(days=2)
+    with time_machine.travel(past, tick=True):
+        for name, expected in (("free", 200), ("viral", 403)):
+            path = f"/channels/tools/noarch/{name}-1.0-0.conda"
+            assert client.get(path).status_code == expected
+            with CaptureQueriesContext(connection) as caught:
+                assert client.get(path).status_code == expected
+            assert [one["sql"] for one in caught.captured_queries if "channels_" in one["sql"]] == []
+
+
+def test_deleted_bytes_are_denied_where_a_past_revision_shows_them(staff: Actor, channel: Channel, push: Publisher, client: Client) -> None:
+    push(channel, name="viral", extra_index={"license": "GPL-3.0-only"})
+    past = f"/channels/tools@{Channel.objects.get(pk=channel.pk).head}/noarch/viral-1.0-0.conda"
+    states.change_state(actor=staff, channel=channel, verb=states.DELETE, files=[("noarch", "viral-1.0-0.conda")])
+    assert status(client, past) == (200, "")
+    set_policy(actor=staff, scope=Scope.of_installation(), rules=DENY_GPL)
+    doors.forget_all()
+    assert status(client, past) == (403, "policy_denied")
 
 
 def test_a_hold_acts_on_the_head_only(staff: Actor, channel: Channel, push: Publisher, client: Client) -> None:
