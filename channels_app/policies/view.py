@@ -56,17 +56,15 @@ class View:
 
     def facts(self, row: Sequence[Any], *, full: bool | None = None) -> Facts:
         """Out of a row of `columns`; full: of FULL_COLUMNS."""
-        name, version, build, build_number, subdir, sha256, size = row[:7]
-        found = Facts(Identity(name, version, build, build_number, subdir, sha256), size)
-        if self._advisories:
-            found = found._replace(advisories=self._advisories.get(key_of(name), ()))
+        identity = Identity(*row[:6])
+        known = self._advisories.get(key_of(identity.name), ()) if self._advisories else ()
         if not (self.judge.needs_record if full is None else full):
-            return found
+            return Facts(identity, row[6], advisories=known)
         said = _said.decode(row[9])
-        licenses = [_text(said.license)]
+        licenses: tuple[str, ...] = (_text(said.license),)
         if row[10] and (patched := _patched.decode(row[10]).license) is not msgspec.UNSET:
-            licenses.append(_text(patched))
-        return found._replace(licenses=tuple(licenses), attested=bool(said.attestations_sha256))
+            licenses = (*licenses, _text(patched))
+        return Facts(identity, row[6], licenses, bool(said.attestations_sha256), known)
 
     def verdict(self, row: Sequence[Any], now: datetime) -> Verdict:
         """The verdict on a row of `columns` as it is stored: its reason cut to the column's length."""
