@@ -13,7 +13,7 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Tex
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from channels_app.models import Channel, DownloadCount, FileState, Package, PackageFile, Revision
+from channels_app.models import Channel, DownloadCount, Effect, FileState, Package, PackageFile, Revision
 from condahub.accounts.policy import Actor
 from condahub.engine import versions
 
@@ -143,6 +143,8 @@ def dependencies(actor_packages: QuerySet[Package], depends: Sequence[str]) -> l
 
 def newest_file(files: QuerySet[PackageFile], version: str) -> PackageFile | None:
     """The file of a version that came last, found here: asked for it, SQLite would walk the whole channel by date."""
-    rows = list(files.filter(version=version, state=FileState.LIVE).only("pk", "indexed_at").annotate(when=F("indexed_at")))
+    rows = list(
+        files.filter(version=version, state=FileState.LIVE, verdict=Effect.ALLOW).only("pk", "indexed_at").annotate(when=F("indexed_at"))
+    )
     best = max(rows, key=lambda file: (file.indexed_at, file.pk), default=None)
     return None if best is None else PackageFile.objects.get(pk=best.pk)

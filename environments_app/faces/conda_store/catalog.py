@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from channels_app.models import Channel, FileState, Package, PackageFile
+from channels_app.models import Channel, Package, PackageFile
 from condahub.accounts.policy import Permission
 from condahub.errors import Invalid, NotAuthenticated
 from environments_app import selectors
@@ -45,7 +45,7 @@ def _versions(asked: Asked, name: str) -> object:
     if not name:
         raise Invalid("'distinct_on=version' needs 'search' with a package's whole name.", code="missing")
     channels = Channel.objects.visible_to(asked.actor)
-    files = PackageFile.objects.filter(channel__in=channels, name=name, state=FileState.LIVE).order_by()
+    files = PackageFile.objects.shown().filter(channel__in=channels, name=name).order_by()
     found = set(files.values_list("version", flat=True).distinct()[:MAX_VERSIONS])
     versions = selectors.in_order(found, newest_first=asked.text("order") == "desc")
     return page_of(asked, versions, lambda version: {"id": 0, "name": name, "version": version, "channel_id": None, "license": None})
