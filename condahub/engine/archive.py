@@ -13,7 +13,7 @@ import msgspec
 
 from condahub.engine.archive_formats import GzipSink, Sink, ZstdSink
 from condahub.engine.archive_scripts import activate_script, deactivate_script, installer_head, unpack_script
-from condahub.engine.archive_tar import Member, tar_pieces
+from condahub.engine.archive_tar import Member, ahead, tar_pieces
 from condahub.engine.package_cache import package_folder
 from condahub.engine.prefix import META, records, variables_of
 from condahub.engine.protocol import Archive, ArchiveAnswer, Progress
@@ -26,6 +26,7 @@ PLACEHOLDER = "/opt/condahub/this-stands-for-the-path-of-the-environment"
 OLDEST_SECONDS = 315_532_800
 READ_BYTES = 1024 * 1024
 ENTRY_POINT = "unix_python_entry_point"
+UNPACK = "bin/conda-unpack"
 ENV_PYTHON = b"#!/usr/bin/env python"
 MAX_WARNINGS = 100
 
@@ -42,10 +43,9 @@ class NotCached(HubError):
 def archive(request: Archive, say: Say) -> ArchiveAnswer:
     """Write the wanted archives of a prefix. Raises NotCached; nothing is left of a target that did not get finished."""
     plan = _Plan(Path(request.prefix), request.baked, [Path(cache) for cache in request.caches])
-    members = plan.members()
     parts: dict[str, Path] = {kind: Path(f"{target}.part") for kind, target in request.targets.items()}
     try:
-        said = _pack(request, members, parts, say)
+        said = _pack(request, plan, parts, say)
         for kind, target in request.targets.items():
             parts[kind].replace(target)
     finally:
@@ -64,14 +64,14 @@ def _payload(parts: Mapping[str, Path]) -> Path:
     return parts.get("tar.gz") or first.with_name(f"{first.name}.payload")
 
 
-def _pack(request: Archive, members: Sequence[Member], parts: Mapping[str, Path], say: Say) -> dict[str, tuple[str, int]]:
+def _pack(request: Archive, plan: _Plan, parts: Mapping[str, Path], say: Say) -> dict[str, tuple[str, int]]:
     sinks: dict[str, Sink] = {}
     if "tar.zst" in parts:
         sinks["tar.zst"] = ZstdSink(parts["tar.zst"], request.workers)
     if "tar.gz" in parts or "sh" in parts:
         sinks["tar.gz"] = GzipSink(_payload(parts), request.workers)
-    for written, piece in tar_pieces(members):
-        say(Progress("archive", written, len(members), "files"))
+    for written, piece in ahead(tar_pieces(plan.members())):
+        say(Progress("archive", min(written, plan.total), plan.total, "files"))
         for sink in sinks.values():
             sink.write(piece)
     done = {kind: sink.close() for kind, sink in sinks.items()}
@@ -104,53 +104,61 @@ class _Plan:
         self.table: list[tuple[str, str, str]] = []
         self._newest = OLDEST_SECONDS
         self._metadata: dict[str, bytes] = {}
-        self._placed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._placed: set[str] = set()
+        self._changed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         for path, record in records(prefix):
             self._newest = max(self._newest, int(record.get("timestamp") or 0) // 1000)
             for entry in record.get("paths_data", {}).get("paths", ()):
-                self._placed[entry["_path"]] = (record, entry)
+                self._placed.add(entry["_path"])
+                if entry.get("prefix_placeholder") or entry.get("path_type") == ENTRY_POINT:
+                    self._changed[entry["_path"]] = (record, entry)
             self._metadata[f"{META}/{path.name}"] = _without_prefix(record)
+        self.total = len(self._placed) + len(self._metadata)
 
-    def members(self) -> list[Member]:
-        """Sorted by path. Raises NotCached."""
-        found = {member.path: member for member in self._walk() if not self._is_stale(member)}
+    def members(self) -> Iterator[Member]:
+        """Folder by folder in the order of names, our own scripts last: only then is the table whole. Raises NotCached."""
         variables = variables_of(self.prefix)
-        for name, script in (("activate", activate_script(variables)), ("deactivate", deactivate_script(variables))):
-            # conda itself, installed in an environment, brings its own.
-            found.setdefault(f"bin/{name}", Member(f"bin/{name}", 0o755, self._newest, data=script))
-        found["bin/conda-unpack"] = Member("bin/conda-unpack", 0o755, self._newest, data=unpack_script(self.table))
-        return [found[path] for path in sorted(found)]
+        own = {
+            "bin/activate": activate_script(variables),
+            "bin/deactivate": deactivate_script(variables),
+        }
+        for member in self._walk(""):
+            # conda itself, installed in an environment, brings its own; of conda-unpack only ours knows this table.
+            own.pop(member.path, None)
+            if member.path != UNPACK and not self._is_stale(member):
+                yield member
+        own[UNPACK] = unpack_script(self.table)
+        for name, script in sorted(own.items()):
+            yield Member(name, 0o755, self._newest, data=script)
 
-    def _walk(self) -> Iterator[Member]:
+    def _walk(self, folder: str) -> Iterator[Member]:
         # Strings all the way: a Path for each of ten thousand files costs as much as reading them.
-        waiting = [""]
-        while waiting:
-            relative = waiting.pop()
-            with os.scandir(self.prefix / relative) as listing:
-                entries = list(listing)
-            if relative and not entries:
-                yield Member(f"{relative}/", 0o755, self._newest, folder=True)
-            for entry in entries:
-                name = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.is_symlink():
-                    yield self._link(name, entry.path)
-                elif entry.is_dir():
-                    waiting.append(name)
-                else:
-                    yield self._file(name, entry.path, entry.stat())
+        with os.scandir(os.path.join(self.prefix, folder)) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+        if folder and not entries:
+            yield Member(f"{folder}/", 0o755, self._newest, folder=True)
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_symlink():
+                yield self._link(name, entry.path)
+            elif entry.is_dir():
+                yield from self._walk(name)
+            else:
+                yield self._file(name, entry.path, entry.stat())
 
     def _file(self, name: str, path: str, status: os.stat_result) -> Member:
         mode = 0o755 if status.st_mode & 0o111 else 0o644
+        changed = self._changed.get(name)
+        if changed is not None:
+            record, entry = changed
+            if entry.get("path_type") == ENTRY_POINT:
+                return Member(name, mode, self._newest, data=self._with_env_python(Path(path).read_bytes(), self.baked))
+            return self._original(name, record, entry, mode)
+        if name in self._placed:
+            return Member(name, mode, _seconds(status), path, status.st_size)
         if name in self._metadata:
             return Member(name, mode, self._newest, data=self._metadata[name])
-        record, entry = self._placed.get(name, ({}, {}))
-        if entry.get("path_type") == ENTRY_POINT:
-            return Member(name, mode, self._newest, data=self._with_env_python(Path(path).read_bytes(), self.baked))
-        if entry.get("prefix_placeholder"):
-            return self._original(name, record, entry, mode)
-        if not entry:
-            return self._unmanaged(name, Path(path), mode)
-        return Member(name, mode, _seconds(status), source=path, size=status.st_size)
+        return self._unmanaged(name, Path(path), mode)
 
     def _link(self, name: str, path: str) -> Member:
         target, baked = os.readlink(path), os.fsdecode(self.baked)

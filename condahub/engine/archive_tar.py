@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import tarfile
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from condahub.errors import HubError
 
 # How much of the tar is made at once, and how many such pieces are made before they are wanted.
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AHEAD = 4
-# A second one would only make both wait for the interpreter, which they need between any two files.
-READERS = 1
+STOP_POLL_SECONDS = 0.05
 SHORT_NAME_BYTES = 100
 _OWNER = b"0000000\x000000000\x00"
 _TAIL = b"ustar  \x00" + bytes(tarfile.BLOCKSIZE - 265)
+_TAIL_SUM = sum(_TAIL) + 8 * ord(" ")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file, link or empty folder. source: where its `size` bytes lie; data: or the bytes themselves; mtime in seconds."""
 
     path: str
@@ -35,63 +35,70 @@ class Member:
     folder: bool = False
 
 
-def tar_pieces(members: Sequence[Member]) -> Iterator[tuple[int, bytes]]:
+def tar_pieces(members: Iterable[Member]) -> Iterator[tuple[int, bytes]]:
     """(members begun, bytes) of a tar of exactly these members, owned by root; the same members are cut into the same pieces."""
-    waiting: deque[tuple[int, Future[bytes] | Member]] = deque()
-    written = 0
-    with ThreadPoolExecutor(READERS, thread_name_prefix="tar") as pool:
-        for batch in _batches(members):
-            written += len(batch)
-            # A large file is not held in memory but read when its turn has come.
-            is_large = len(batch) == 1 and batch[0].size > PIECE_BYTES
-            waiting.append((written, batch[0] if is_large else pool.submit(_piece, batch)))
-            if len(waiting) > PIECES_AHEAD:
-                yield from _made(*waiting.popleft())
-        while waiting:
-            yield from _made(*waiting.popleft())
-    yield written, bytes(2 * tarfile.BLOCKSIZE)
+    parts: list[bytes] = []
+    size = number = 0
+    for number, member in enumerate(members, start=1):
+        header = _header(member)
+        if member.size > PIECE_BYTES:
+            yield number, b"".join([*parts, header])
+            yield from ((number, piece) for piece in _large(member))
+            parts, size = [], 0
+            continue
+        data = _read(member) if member.source else member.data
+        padding = -len(data) % tarfile.BLOCKSIZE
+        parts += (header, data, bytes(padding))
+        size += tarfile.BLOCKSIZE + len(data) + padding
+        if size >= PIECE_BYTES:
+            yield number, b"".join(parts)
+            parts, size = [], 0
+    yield number, b"".join([*parts, bytes(2 * tarfile.BLOCKSIZE)])
 
 
-def _batches(members: Sequence[Member]) -> Iterator[list[Member]]:
-    batch: list[Member] = []
-    size = 0
-    for member in members:
-        length = tarfile.BLOCKSIZE + (member.size or len(member.data))
-        if batch and size + length > PIECE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(member)
-        size += length
-    if batch:
-        yield batch
-
-
-def _made(written: int, what: Future[bytes] | Member) -> Iterator[tuple[int, bytes]]:
-    if isinstance(what, Future):
-        yield written, what.result()
-        return
-    yield written, _header(what)
-    left = what.size
-    with open(what.source, "rb", buffering=0) as file:
+def _large(member: Member) -> Iterator[bytes]:
+    left = member.size
+    with open(member.source, "rb", buffering=0) as file:
         while left:
             piece = file.read(min(left, PIECE_BYTES))
             if not piece:
-                raise _changed(what)
+                raise _changed(member)
             left -= len(piece)
-            yield written, piece
-    yield written, bytes(-what.size % tarfile.BLOCKSIZE)
+            yield piece
+    yield bytes(-member.size % tarfile.BLOCKSIZE)
+
+
+def ahead(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The same pieces, made in a thread of their own while the taker is busy; one, for two would only wait for each other."""
+    made: queue.Queue[tuple[int, bytes] | BaseException | None] = queue.Queue(PIECES_AHEAD)
+    left = threading.Event()
+
+    def make() -> None:
+        try:
+            for piece in pieces:
+                made.put(piece)
+                if left.is_set():
+                    return
+            made.put(None)
+        except BaseException as error:  # noqa: BLE001 - the taker gets it
+            made.put(error)
+
+    thread = threading.Thread(target=make, name="tar", daemon=True)
+    thread.start()
+    try:
+        while (piece := made.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        left.set()
+        while thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                made.get(timeout=STOP_POLL_SECONDS)
 
 
 def _changed(member: Member) -> HubError:
     return HubError(f"{member.path} changed while it was packed.", code="prefix_changed", status=409)
-
-
-def _piece(batch: Sequence[Member]) -> bytes:
-    parts: list[bytes] = []
-    for member in batch:
-        data = _read(member) if member.source else member.data
-        parts += (_header(member), data, bytes(-len(data) % tarfile.BLOCKSIZE))
-    return b"".join(parts)
 
 
 def _read(member: Member) -> bytes:
@@ -112,10 +119,10 @@ def _header(member: Member) -> bytes:
     if len(name) > SHORT_NAME_BYTES or len(link) > SHORT_NAME_BYTES or size >= 8**11:
         return _long_header(member, size)
     kind = b"5" if member.folder else b"2" if member.target else b"0"
-    before = b"%s%07o\x00%s%011o\x00%011o\x00" % (name.ljust(100, b"\0"), member.mode, _OWNER, size, member.mtime)
-    after = kind + link.ljust(100, b"\0") + _TAIL
+    numbers = b"%07o\x00%s%011o\x00%011o\x00" % (member.mode, _OWNER, size, member.mtime)
     # The sum counts its own field as spaces (POSIX.1, pax, ustar interchange format).
-    return b"%s%06o\x00 %s" % (before, sum(before) + sum(after) + 8 * 32, after)
+    total = sum(name) + sum(numbers) + sum(kind) + sum(link) + _TAIL_SUM
+    return b"%s%s%06o\x00 %s%s%s" % (name.ljust(SHORT_NAME_BYTES, b"\0"), numbers, total, kind, link.ljust(SHORT_NAME_BYTES, b"\0"), _TAIL)
 
 
 def _long_header(member: Member, size: int) -> bytes:

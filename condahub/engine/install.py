@@ -17,7 +17,7 @@ from rattler.package_cache import PackageCache, PackageCacheLayer
 from condahub.engine.addresses import Addresses
 from condahub.engine.disk import is_disk_full
 from condahub.engine.package_cache import protect
-from condahub.engine.prefix import clean_records, find_text, link_scripts, write_history, write_variables
+from condahub.engine.prefix import clean_records, survey, write_history, write_variables
 from condahub.engine.protocol import Install, InstallAnswer, Progress
 from condahub.engine.rattler_records import rattler_record
 from condahub.engine.records import CondaRecord
@@ -40,7 +40,7 @@ def install(request: Install, say: Say) -> InstallAnswer:
     InstallFailed when a package can't be fetched, is not what its sha256 promises, or can't be linked.
     """
     records = request.lock.platform(request.platform).conda
-    staging, prefix = Path(request.staging), Path(request.prefix)
+    staging = Path(request.staging)
     _check(request, records)
     staging.mkdir(parents=True)
     addresses = Addresses(request.channels, request.token)
@@ -54,7 +54,7 @@ def install(request: Install, say: Say) -> InstallAnswer:
             raise StorageFull("There is no room left for the environment's files.") from None
         raise InstallFailed("The environment's packages can't be installed.", hint=addresses.scrub(str(error))[:2000]) from None
     say(Progress("finish"))
-    return _finish(request, records, addresses, staging, prefix, reporter.fetched_bytes)
+    return _finish(request, records, addresses, staging, reporter.fetched_bytes)
 
 
 def _check(request: Install, records: tuple[CondaRecord, ...]) -> None:
@@ -111,34 +111,23 @@ def _made(folder: str) -> Path:
     return path
 
 
-def _finish(
-    request: Install, records: tuple[CondaRecord, ...], addresses: Addresses, staging: Path, prefix: Path, fetched_bytes: int
-) -> InstallAnswer:
-    scripts = link_scripts(staging)
+def _finish(request: Install, records: tuple[CondaRecord, ...], addresses: Addresses, staging: Path, fetched_bytes: int) -> InstallAnswer:
     origins = {record.stem: addresses.public_address(record) for record in records}
-    protect(clean_records(staging, origins))
+    cleaned = clean_records(staging, origins)
+    protect(cleaned.folders)
     write_history(staging, request.lock.only(request.platform), origins, specs=request.specs)
     write_variables(staging, request.variables)
-    files = shared = total_bytes = unshared_bytes = 0
-    for parent, _, names in os.walk(staging):
-        for name in names:
-            status = os.lstat(os.path.join(parent, name))
-            files += 1
-            total_bytes += status.st_size
-            if status.st_nlink > 1:
-                shared += 1
-            else:
-                unshared_bytes += status.st_blocks * 512
-    if request.staging != request.prefix and (found := find_text(staging, os.fsencode(request.staging))):
-        raise InstallFailed(f"{found[0]} still names the folder the environment was put together in.", code="not_relocated")
+    found = survey(staging, os.fsencode(request.staging) if request.staging != request.prefix else b"")
+    if found.holders:
+        raise InstallFailed(f"{found.holders[0]} still names the folder the environment was put together in.", code="not_relocated")
     return InstallAnswer(
         packages=len(records),
-        files=files,
-        shared_files=shared,
-        total_bytes=total_bytes,
-        unshared_bytes=unshared_bytes,
+        files=found.files,
+        shared_files=found.shared,
+        total_bytes=found.total_bytes,
+        unshared_bytes=found.unshared_bytes,
         downloaded_bytes=fetched_bytes,
-        link_scripts=scripts,
+        link_scripts=cleaned.scripts,
     )
 
 

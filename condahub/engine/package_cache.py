@@ -7,9 +7,10 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from condahub.engine.prefix import walk
 from condahub.engine.records import CondaRecord
 
 # A file of ours in each extracted package whose files have been made read-only. It holds the folder's inode number, which
@@ -45,23 +46,16 @@ def protect(folders: Iterable[Path]) -> int:
         with contextlib.suppress(OSError):
             if not marker.is_symlink() and marker.read_text() == inode:
                 continue
-        for path in _files(folder):
-            mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
-            os.chmod(path, 0o555 if mode & 0o111 else 0o444)
+        for _, entry, status in walk(folder):
+            mode = 0o555 if status.st_mode & 0o111 else 0o444
+            if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != mode:
+                os.chmod(entry.path, mode)
         marker.unlink(missing_ok=True)
         marker.parent.mkdir(exist_ok=True)
         marker.write_text(inode)
         marker.chmod(0o444)
         fresh += 1
     return fresh
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                yield path
 
 
 def trim(cache: Path, *, keep_sha256: Sequence[str] = (), unused_seconds: float = MIN_UNUSED_SECONDS) -> int:
@@ -78,7 +72,7 @@ def trim(cache: Path, *, keep_sha256: Sequence[str] = (), unused_seconds: float 
             continue
         if lock.read_bytes()[LOCK_REVISION_BYTES:][:SHA256_BYTES] in kept or max(lock.stat().st_mtime, folder.stat().st_mtime) > before:
             continue
-        sizes = [(path.stat().st_nlink, path.stat().st_size) for path in _files(folder)]
+        sizes = [(status.st_nlink, status.st_size) for _, _, status in walk(folder)]
         if all(links == 1 for links, _ in sizes):
             # The lock goes last: without it, what is left of the folder counts as nothing.
             gone = folder.with_name(f".gone-{folder.name}")

@@ -12,7 +12,7 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,8 @@ from condahub.errors import Conflict, HubError
 
 META = "conda-meta"
 WRITE_BITS = 0o222
+# What st_blocks counts in (stat(3type)).
+BLOCK_BYTES = 512
 SEALED_FOLDER_MODE = 0o555
 # They say where this machine keeps its cache, and what other environments' records would not say.
 DROPPED_KEYS = ("extracted_package_dir", "package_tarball_full_path", "link", "requested_spec", "requested_specs")
@@ -41,11 +43,19 @@ def records(prefix: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path, msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
 
 
-def clean_records(prefix: Path, origins: Mapping[str, tuple[str, str]]) -> set[Path]:
+class Cleaned(NamedTuple):
+    """folders: the extracted packages that the records named; scripts: what packages bring to be run when they are linked."""
+
+    folders: set[Path]
+    scripts: tuple[LinkScript, ...]
+
+
+def clean_records(prefix: Path, origins: Mapping[str, tuple[str, str]]) -> Cleaned:
     """Take from the records in conda-meta what is this machine's or this environment's own; two prefixes with a package then
-    have the same record of it. origins: (channel, address) by `name-version-build`. Returns the extracted packages that were named.
+    have the same record of it. origins: (channel, address) by `name-version-build`.
     """
     folders: set[Path] = set()
+    scripts: list[LinkScript] = []
     for path, record in records(prefix):
         folder = record.get("extracted_package_dir")
         if folder:
@@ -53,26 +63,22 @@ def clean_records(prefix: Path, origins: Mapping[str, tuple[str, str]]) -> set[P
         for key in DROPPED_KEYS:
             record.pop(key, None)
         record["channel"], record["url"] = origins[f"{record['name']}-{record['version']}-{record['build']}"]
+        scripts += [LinkScript(record["name"], name) for name in record.get("files", ()) if _is_link_script(name)]
         _write(path, msgspec.json.encode(record, order="sorted") + b"\n")
-    return folders
+    return Cleaned(folders, tuple(scripts))
+
+
+def _is_link_script(name: str) -> bool:
+    return name.endswith(_LINK_SCRIPT_ENDINGS) and name.rpartition("/")[2].startswith(".")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A new file with these bytes: what was there may be shared with another prefix."""
-    path.unlink(missing_ok=True)
+    """The file with these bytes; what is shared with another prefix is left to that."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.lstat().st_nlink > 1 or path.is_symlink():
+            path.unlink()
     path.write_bytes(data)
     path.chmod(0o644)
-
-
-def link_scripts(prefix: Path) -> tuple[LinkScript, ...]:
-    """The scripts that packages bring to be run when they are linked and unlinked."""
-    found = []
-    for _, record in records(prefix):
-        for name in record.get("files", ()):
-            script = name.rpartition("/")[2]
-            if script.startswith(".") and script.endswith(_LINK_SCRIPT_ENDINGS):
-                found.append(LinkScript(record["name"], name))
-    return tuple(found)
 
 
 def write_history(prefix: Path, lock: HubLock, origins: Mapping[str, tuple[str, str]], *, specs: Sequence[str]) -> None:
@@ -101,29 +107,58 @@ def variables_of(prefix: Path) -> dict[str, str]:
     return {}
 
 
+class Survey(NamedTuple):
+    """What lies in a prefix. files: links too; shared: those of which the cache has a hard link; holders: files and links of
+    the prefix alone that hold the text looked for; unshared_bytes: what those take on the disk.
+    """
+
+    files: int
+    shared: int
+    total_bytes: int
+    unshared_bytes: int
+    holders: list[str]
+
+
+def survey(prefix: Path, text: bytes = b"") -> Survey:
+    """Look at every file once. text: what no file of the prefix's own should hold."""
+    files = shared = total = unshared = 0
+    holders: list[str] = []
+    for name, entry, status in walk(prefix):
+        files += 1
+        total += status.st_size
+        if status.st_nlink > 1:
+            shared += 1
+            continue
+        unshared += status.st_blocks * BLOCK_BYTES
+        if text and (text in os.fsencode(os.readlink(entry.path)) if entry.is_symlink() else _holds(entry.path, status, text)):
+            holders.append(name)
+    return Survey(files, shared, total, unshared, sorted(holders))
+
+
 def find_text(prefix: Path, text: bytes) -> list[str]:
-    """The files and links of the prefix alone (not those shared with the cache) that hold these bytes, as relative paths."""
-    found = []
-    for path in _own(prefix):
-        if path.is_symlink():
-            if text in os.fsencode(os.readlink(path)):
-                found.append(path.relative_to(prefix).as_posix())
-        elif path.stat().st_size and _holds(path, text):
-            found.append(path.relative_to(prefix).as_posix())
-    return sorted(found)
+    """The files and links of the prefix alone that hold these bytes, as relative paths."""
+    return survey(prefix, text).holders
 
 
-def _own(prefix: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(prefix):
-        for name in names:
-            path = Path(parent, name)
-            if path.lstat().st_nlink == 1:
-                yield path
-        yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
+def walk(prefix: Path) -> Iterator[tuple[str, os.DirEntry[str], os.stat_result]]:
+    """(relative path, entry, its own status) of every file and link."""
+    # Strings all the way: a Path for each of ten thousand files takes longer than looking at them.
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(os.path.join(prefix, folder)) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(name)
+                else:
+                    yield name, entry, entry.stat(follow_symlinks=False)
 
 
-def _holds(path: Path, text: bytes) -> bool:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+def _holds(path: str, status: os.stat_result, text: bytes) -> bool:
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return False
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(text) >= 0
 
 

@@ -119,8 +119,8 @@ def run(
     on_event gets progress and log lines; hosts: others that the hub's answers may redirect to. Raises EngineFailed with
     the child's own code and sentence, `timed_out`, `out_of_memory`, or Cancelled; then no process of it is left.
     """
-    child = _Child(child_environment({*hosts_of(request), *hosts}))
-    listener = _Listener(on_event)
+    child = Child(child_environment({*hosts_of(request), *hosts}))
+    listener = Listener(on_event)
     deadline = time.monotonic() + timeout_seconds
     next_sample = 0.0
     try:
@@ -146,7 +146,7 @@ def run(
     return answer_of(request, listener.outcome(child.last_errors))
 
 
-class _Listener:
+class Listener:
     """Sorts what a child says."""
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -155,6 +155,7 @@ class _Listener:
         self._conflict: Conflict | None = None
 
     def hear(self, line: bytes) -> None:
+        """Take one line."""
         try:
             event = msgspec.json.decode(line, type=Event)
         except msgspec.DecodeError:
@@ -166,7 +167,12 @@ class _Listener:
         else:
             self._on_event(event)
 
+    @property
+    def has_answer(self) -> bool:
+        return self._last is not None
+
     def outcome(self, last_errors: list[str]) -> dict[str, object]:
+        """The result; raises EngineFailed for an error, or for none of both."""
         if self._last is not None and self._last.result is not None:
             return self._last.result
         if self._last is not None and self._last.error is not None:
@@ -177,7 +183,7 @@ class _Listener:
         raise EngineFailed("The engine's process ended before it had a result.", hint="\n".join(last_errors)[-2000:])
 
 
-class _Child:
+class Child:
     """One running child in a session of its own."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -208,12 +214,13 @@ class _Child:
     def _error_line(self, line: bytes) -> None:
         self.last_errors = [*self.last_errors[-LAST_ERROR_LINES + 1 :], line.decode(errors="replace").rstrip()]
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, *, last: bool = True) -> None:
+        """Hand over a request; after the last one the child ends."""
         pipe = self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             if pipe is not None:
                 pipe.write(data)
-                pipe.close()
+                pipe.close() if last else pipe.flush()
 
     def lines(self, *, wait: bool = True) -> Iterable[bytes]:
         """What has been said; waits at most POLL_SECONDS for the first line."""

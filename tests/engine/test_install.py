@@ -22,6 +22,8 @@ from condahub.errors import Conflict
 from tests.engine.channels import PLACEHOLDER, TOKEN, Server
 from tests.engine.conftest import Hub, output
 
+pytestmark = pytest.mark.real
+
 TEXT = f"#!/bin/sh\necho {PLACEHOLDER}/share\n".encode()
 BINARY = b"\x7fELF\x00" + PLACEHOLDER.encode() + b"/share/x\x00tail\x00"
 
