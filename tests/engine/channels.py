@@ -19,7 +19,7 @@ from condahub.packages.reader import read_package
 from condahub.packages.record import make_record
 
 SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
-PLACEHOLDER = "/opt/builder/work/" + "_h_env_placehold" * 14
+PLACEHOLDER = "/opt/builder/root/" + "_h_env_placehold" * 14
 TOKEN = "chub-job-engine-test-token"
 
 
