@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -244,8 +243,3 @@ def _without_prefix(record: dict[str, Any]) -> bytes:
         if entry.get("path_type") == ENTRY_POINT or entry.get("prefix_placeholder"):
             entry.pop("size_in_bytes", None)
     return msgspec.json.encode(record, order="sorted") + b"\n"
-
-
-def free_bytes(path: Path) -> int:
-    """What the filesystem of a folder has left: an archive needs at most as much as its prefix."""
-    return shutil.disk_usage(path).free

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 GZIP_LEVEL = 6
-ZSTD_LEVEL = 3
+# A quarter less work than level 3 for 6 % more bytes: packing is to be no slower than tar piped into zstd -3.
+ZSTD_LEVEL = 2
 # What one worker compresses at a time: what it works on then stays in its core's cache.
 ZSTD_JOB_BYTES = 1024 * 1024
 # One gzip member for each block (RFC 1952 2.2): blocks are compressed side by side.
@@ -51,9 +52,10 @@ class ZstdSink:
 
     def __init__(self, path: Path, workers: int) -> None:
         self._file = _HashedFile(path)
-        # With one worker or more the bytes are the same; with none they are others.
+        # With one worker or more the bytes are the same; with none they are others. One more than there are cores to use,
+        # so that none idles while the next job is put together.
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            ZSTD_LEVEL, threads=max(1, workers), job_size=ZSTD_JOB_BYTES, write_checksum=True
+            ZSTD_LEVEL, threads=max(1, workers) + 1, job_size=ZSTD_JOB_BYTES, write_checksum=True
         )
         compressor = zstandard.ZstdCompressor(compression_params=parameters)
         self._stream = compressor.compressobj()

@@ -197,6 +197,7 @@ class Child:
             start_new_session=True,
         )
         self.last_errors: list[str] = []
+        self._is_silent = False
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._read, args=(self.process.stdout, self._lines.put), daemon=True),
@@ -210,8 +211,11 @@ class Child:
         with contextlib.suppress(ValueError, OSError):
             for line in pipe:
                 take(line)
+        take(b"")
 
     def _error_line(self, line: bytes) -> None:
+        if not line:
+            return
         self.last_errors = [*self.last_errors[-LAST_ERROR_LINES + 1 :], line.decode(errors="replace").rstrip()]
 
     def feed(self, data: bytes, *, last: bool = True) -> None:
@@ -225,11 +229,19 @@ class Child:
     def lines(self, *, wait: bool = True) -> Iterable[bytes]:
         """What has been said; waits at most POLL_SECONDS for the first line."""
         with contextlib.suppress(queue.Empty):
-            yield self._lines.get(timeout=POLL_SECONDS) if wait else self._lines.get_nowait()
+            line = self._lines.get(timeout=POLL_SECONDS) if wait else self._lines.get_nowait()
             while True:
-                yield self._lines.get_nowait()
+                if line:
+                    yield line
+                else:
+                    self._is_silent = True
+                line = self._lines.get_nowait()
 
     def ended(self) -> bool:
+        if self._is_silent:
+            # It has closed its output: it is about to end.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(POLL_SECONDS)
         if self.process.poll() is None:
             return False
         for thread in self._threads:
