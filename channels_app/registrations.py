@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 from condahub.accounts import places, quota
 from condahub.accounts.policy import AccessTarget, Actor, Permission
-from condahub.ops import doctor, first_start, gc, verify
+from condahub.ops import doctor, first_start, gc, metrics, verify
 from condahub.ops.first_start import FirstStart
 
 
 def register() -> None:
     """Called once, when the app is ready."""
-    from channels_app import checkups, planner, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from channels_app import checkups, measures, planner, tasks  # noqa: F401 - importing tasks registers the job kinds
     from channels_app.portal import panels
     from channels_app.services import collect, quotas, thinning
 
@@ -22,6 +22,7 @@ def register() -> None:
     first_start.register("statistics for the database", lambda _: planner.tell_planner())
     first_start.register("demo channel", _make_demo, only_first=True, demo=True)
     doctor.register_check("index", checkups.check_dirty_names)
+    metrics.register_measure("channels", measures.measure_channels)
     verify.register_verification("channel index", checkups.verify_index)
     verify.register_verification("package rows", checkups.verify_rows)
     verify.register_verification("package bytes", checkups.verify_bytes, slow=True)

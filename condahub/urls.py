@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from channels_app.faces import conda
 from channels_app.urls import urlpatterns_web
 from condahub.api.errors import unknown_path
-from condahub.ops import health
+from condahub.ops import health, metrics
 from environments_app.urls import urlpatterns_web as urlpatterns_environments
 
 # Our own REST API: each app brings its paths below the one prefix.
@@ -40,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/hub/v1/", include(REST_URLS)),
     path("livez", health.live),
     path("readyz", health.ready),
+    path("metrics", metrics.read),
     # Quetz's names for the two.
     path("health/live", health.live),
     path("health/ready", health.ready),

@@ -9,4 +9,5 @@ from condahub.settings.cache import *  # noqa: F403
 from condahub.settings.rest import *  # noqa: F403
 from condahub.settings.mail import *  # noqa: F403
 from condahub.settings.network import *  # noqa: F403
+from condahub.settings.metrics import *  # noqa: F403
 from condahub.settings.logs import *  # noqa: F403
