@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from condahub.engine.disk import is_disk_full
-from condahub.engine.protocol import Archive, Compile, Event, Failure, Install, Progress, Request, Solve, WouldItSolve
+from condahub.engine.protocol import Archive, Compile, Event, Failure, Install, LinkWheels, Progress, Request, Solve, WouldItSolve
 from condahub.errors import HubError
 
 PARENT_POLL_SECONDS = 1.0
@@ -46,6 +46,7 @@ _VERBS: dict[type[Any], tuple[str, str]] = {
     Install: ("condahub.engine.install", "install"),
     Compile: ("condahub.engine.bytecode", "compile_prefix"),
     Archive: ("condahub.engine.archive", "archive"),
+    LinkWheels: ("condahub.engine.wheels", "link_wheels"),
 }
 
 

@@ -115,7 +115,21 @@ class Archive(msgspec.Struct, kw_only=True, tag_field="kind", tag="archive"):
     workers: int = 1
 
 
-Request = Solve | WouldItSolve | Install | Compile | Archive
+class LinkWheels(msgspec.Struct, kw_only=True, tag_field="kind", tag="link_wheels"):
+    """Put a lock's wheels of one platform into `staging`, where its conda packages are already, written for the path `prefix`.
+
+    wheels: the file of each, by sha256; max_bytes: how much they may take unpacked.
+    """
+
+    lock: HubLock
+    platform: str
+    staging: str
+    prefix: str
+    wheels: dict[str, str]
+    max_bytes: int | None = None
+
+
+Request = Solve | WouldItSolve | Install | Compile | Archive | LinkWheels
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -192,6 +206,15 @@ class ArchiveAnswer(msgspec.Struct, kw_only=True):
 
     sha256: dict[str, str]
     size: dict[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+class LinkWheelsAnswer(msgspec.Struct, kw_only=True):
+    """files, total_bytes: what was written; warnings: files of wheels that gave way to what was there."""
+
+    packages: int
+    files: int
+    total_bytes: int
     warnings: tuple[str, ...] = ()
 
 

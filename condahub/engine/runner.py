@@ -30,6 +30,8 @@ from condahub.engine.protocol import (
     Event,
     Install,
     InstallAnswer,
+    LinkWheels,
+    LinkWheelsAnswer,
     Request,
     Solve,
     SolveAnswer,
@@ -45,13 +47,14 @@ LAST_ERROR_LINES = 20
 CLOSED_PROXY = "http://127.0.0.1:9"
 PASSED_ON_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
-Answer = SolveAnswer | InstallAnswer | CompileAnswer | ArchiveAnswer
+Answer = SolveAnswer | InstallAnswer | CompileAnswer | ArchiveAnswer | LinkWheelsAnswer
 ANSWERS: Mapping[type[Request], type[Answer]] = {
     Solve: SolveAnswer,
     WouldItSolve: SolveAnswer,
     Install: InstallAnswer,
     Compile: CompileAnswer,
     Archive: ArchiveAnswer,
+    LinkWheels: LinkWheelsAnswer,
 }
 
 
