@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "condahub.portal",
     "channels_app.apps.ChannelsConfig",
     "environments_app.apps.EnvironmentsConfig",
+    "mirrors_app.apps.MirrorsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,0 +1,7 @@
+"""What this app gives the rooms below it: job kinds and schedules, garbage."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Called once, when the app is ready."""
