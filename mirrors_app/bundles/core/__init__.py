@@ -1,0 +1,1 @@
+"""The format of bundles, its keys, and the checking of both; needs no hub and no Django."""
