@@ -7,12 +7,12 @@ import threading
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from channels_app.models import Channel, ChannelName, FileState, PackageFile, Policy, Revision
+from channels_app.models import Channel, ChannelKind, ChannelName, FileState, PackageFile, Policy, Revision
 from channels_app.policies import serving
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
@@ -34,6 +34,7 @@ class Door(NamedTuple):
     channel_id: int
     name: str
     asked_name: str
+    kind: str
     visibility: str
     allow_overwrite: bool
     head: int
@@ -43,7 +44,7 @@ class Door(NamedTuple):
 
 
 class ServedFile(NamedTuple):
-    """A package file that may be downloaded, or (sha256 "") a purged one with its reason."""
+    """A package file that may be downloaded, or (sha256 "") a purged one with its reason. blob_id: None where its bytes are not here."""
 
     file_id: int
     sha256: str
@@ -51,8 +52,10 @@ class ServedFile(NamedTuple):
     state: str
     reason: str
     indexed_at: datetime
+    blob_id: int | None = None
 
 
+_COLUMNS = ("pk", "sha256", "size", "state", "reason", "indexed_at", "blob_id")
 _lock = threading.Lock()
 _doors: OrderedDict[str, tuple[float, Door]] = OrderedDict()
 _files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
@@ -60,7 +63,8 @@ _files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
 _SELECT = f"""
     SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL,
         EXISTS (SELECT 1 FROM {Policy._meta.db_table} p
-            WHERE p.level = 'installation' OR p.organization_id = c.organization_id OR p.channel_id = c.id)
+            WHERE p.level = 'installation' OR p.organization_id = c.organization_id OR p.channel_id = c.id),
+        c.kind
     FROM {Channel._meta.db_table} c JOIN {Organization._meta.db_table} o ON o.id = c.organization_id
     WHERE c.name = %s AND c.deleted_at IS NULL AND o.deleted_at IS NULL
 """  # noqa: S608 - table names, no input
@@ -92,7 +96,7 @@ def _read(name: str, asked_name: str) -> Door | None:
     if row is None:
         return None
     target = AccessTarget(organization_id=row[6], channel_id=row[0], visibility=row[2], personal=bool(row[7]))
-    return Door(row[0], row[1], asked_name, row[2], bool(row[3]), row[4], row[5], target, bool(row[8]))
+    return Door(row[0], row[1], asked_name, row[9], row[2], bool(row[3]), row[4], row[5], target, bool(row[8]))
 
 
 def _read_alias(name: str) -> Door | None:
@@ -105,9 +109,8 @@ def renamed_at(door: Door) -> datetime:
     return ChannelName.objects.values_list("changed_at", flat=True).get(name=door.asked_name)
 
 
-def _named(channel_id: int, subdir: str, filename: str) -> QuerySet[PackageFile, tuple[int, str, int, str, str, datetime]]:
-    rows = PackageFile.objects.filter(channel_id=channel_id, subdir=subdir, filename=filename)
-    return rows.values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
+def _named(channel_id: int, subdir: str, filename: str) -> QuerySet[PackageFile, tuple[Any, ...]]:
+    return PackageFile.objects.filter(channel_id=channel_id, subdir=subdir, filename=filename).values_list(*_COLUMNS)
 
 
 _prepared_files = Prepared(_named, -1, "-", "--")
@@ -121,7 +124,8 @@ def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
             return found
     states = {row[3]: ServedFile(*row) for row in _prepared_files.rows(door.channel_id, subdir, filename)}
     made = states.get(FileState.LIVE) or states.get(FileState.YANKED) or states.get(FileState.HELD) or states.get(FileState.PURGED)
-    if made is not None:
+    # What is not here yet may be at any moment.
+    if made is not None and (made.blob_id is not None or door.kind != ChannelKind.PROXY):
         with _lock:
             _files[key] = made
             while len(_files) > REMEMBERED_FILES:
@@ -132,22 +136,20 @@ def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
 def file_removed_by(door: Door, subdir: str, filename: str, created_at: datetime) -> ServedFile | None:
     """The file that a revision of that time names as removed, where it is still to be had: no other bytes that came later."""
     rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename, indexed_at__lte=created_at)
-    row = (
-        rows.exclude(state=FileState.DELETED)
-        .order_by("-indexed_at", "-pk")
-        .values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
-        .first()
-    )
+    row = rows.exclude(state=FileState.DELETED).order_by("-indexed_at", "-pk").values_list(*_COLUMNS).first()
     return ServedFile(*row) if row else None
 
 
-def file_by_content(door: Door, subdir: str, filename: str, sha256: str) -> ServedFile | None:
-    """The file with exactly these bytes, whatever its state: what a past revision names."""
-    row = (
-        PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename, sha256=sha256)
-        .values_list("pk", "sha256", "size", "state", "reason", "indexed_at")
-        .first()
-    )
+def file_by_content(door: Door, subdir: str, filename: str, *, sha256: str = "", md5: str = "") -> ServedFile | None:
+    """The file with exactly these bytes, whatever its state: what a past revision names, by md5 where an upstream gave no more."""
+    rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename)
+    row = rows.filter(**({"sha256": sha256} if sha256 else {"md5": md5})).values_list(*_COLUMNS).first()
+    return ServedFile(*row) if row else None
+
+
+def file_now(file_id: int) -> ServedFile | None:
+    """The file as it is at this moment."""
+    row = PackageFile.objects.filter(pk=file_id).values_list(*_COLUMNS).first()
     return ServedFile(*row) if row else None
 
 

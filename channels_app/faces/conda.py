@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,11 +19,12 @@ from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from channels_app import doors
+from channels_app import doors, sources
 from channels_app.doors import Door, ServedFile
 from channels_app.index import answers, maps
 from channels_app.models import FileState, Revision
 from channels_app.services import downloads
+from channels_app.sources import Source, Wanted
 from condahub.accounts.authentication import actor_from_headers
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.audit import refusals
@@ -30,6 +32,7 @@ from condahub.audit.context import asked_from
 from condahub.audit.services import record as audit
 from condahub.errors import Forbidden, Gone, HubError, NotAuthenticated, NotFound, Unavailable
 from condahub.packages.names import MAX_FILENAME_CHARS, check_subdir
+from condahub.server.waiting import FINISH, MAY_WAIT, where_it_may_wait
 from condahub.storage.answers import BytesAnswer, Representation, answer_blob, answer_bytes
 from condahub.storage.serve import as_response
 
@@ -48,6 +51,8 @@ def answer(environ: Environ) -> BytesAnswer | None:
 
     Refusals are left: they are rare, and are told and recorded in one place.
     """
+    if (finish := environ.get(FINISH)) is not None:
+        return _finished(finish)
     path: str = environ["PATH_INFO"]
     prefix = next((door for door in DOORS if path.startswith(door)), "")
     # What is no plain text is for Django to decode.
@@ -73,6 +78,9 @@ def serve(request: HttpRequest, rest: str) -> HttpResponseBase:
         actor = _who(request.META)
         # The refusals' record reads it from there.
         request.actor = actor  # type: ignore[attr-defined]
+        if request.META.get(MAY_WAIT) is False:
+            # Nobody runs it again from here: it waits where it is.
+            del request.META[MAY_WAIT]
         return as_response(_answer(request.META, actor, rest))
     except HubError as error:
         if error.status in (401, 403):
@@ -180,19 +188,70 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
     cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
     content_type = PACKAGE_TYPES[".conda" if filename.endswith(".conda") else ".tar.bz2"]
     offered = _offered(file.sha256, file.size, content_type, cache_control, file.indexed_at, None)
-    answered = answer_blob(environ, offered, namespace="packages", sha256=file.sha256)
+    told = _Asked(environ, actor, door, subdir, filename)
+    if file.blob_id is None and (source := sources.of_kind(door.kind)) is not None:
+        return _from_source(told, source, file, offered)
+    return _counted(told, file, answer_blob(environ, offered, namespace="packages", sha256=file.sha256))
+
+
+class _Asked(NamedTuple):
+    """A package file, and who asks for it how."""
+
+    environ: Environ
+    actor: Actor
+    door: Door
+    subdir: str
+    filename: str
+
+
+def _counted(asked: _Asked, file: ServedFile, answered: BytesAnswer) -> BytesAnswer:
+    """The answer, which is written down when it is a download."""
+    environ, door = asked.environ, asked.door
     if environ["REQUEST_METHOD"] == "GET" and _is_download(environ, answered):
         downloads.count(file.file_id)
         if settings.CONDAHUB_AUDIT_DOWNLOADS and door.visibility != "public":
             with asked_from(environ):
                 audit(
-                    actor=actor,
+                    actor=asked.actor,
                     action="package.download",
-                    target=f"channel:{door.name}/{subdir}/{filename}",
+                    target=f"channel:{door.name}/{asked.subdir}/{asked.filename}",
                     organization_id=door.target.organization_id,
                     details={"sha256": file.sha256},
                 )
     return answered
+
+
+def _from_source(asked: _Asked, source: Source, file: ServedFile, offered: Representation) -> BytesAnswer:
+    """A file whose bytes are not here: given out while they come. A HEAD, or a condition that settles it, fetches nothing."""
+    settled, part = offered.settle(asked.environ)
+    if settled is not None:
+        if not file.size:
+            # The upstream does not say how long it is.
+            settled = replace(settled, headers={name: value for name, value in settled.headers.items() if name != "Content-Length"})
+        return settled
+    fetch = source.fetch(Wanted(asked.door.channel_id, file.file_id, asked.subdir, asked.filename, file.sha256, file.size))
+
+    def finish() -> BytesAnswer:
+        if fetch.wait():
+            start, length = (part.start, part.length) if part else (0, file.size)
+            streamed = BytesAnswer(206 if part else 200, offered.framed(part), fetch.pieces(start, length))
+            return _counted(asked, file, streamed)
+        here = doors.file_now(file.file_id)
+        if here is None:
+            raise _no_such_file(f"{asked.subdir}/{asked.filename}")
+        known = _offered(here.sha256, here.size, offered.headers["Content-Type"], offered.headers["Cache-Control"], here.indexed_at, None)
+        return _counted(asked, here, answer_blob(asked.environ, known, namespace="packages", sha256=here.sha256))
+
+    return where_it_may_wait(asked.environ, finish)
+
+
+def _finished(finish: Callable[[], BytesAnswer]) -> BytesAnswer:
+    """The answer of a request that has waited."""
+    try:
+        return finish()
+    except HubError as error:
+        refusal = error_answer(error)
+        return BytesAnswer(refusal.status_code, {**dict(refusal.items()), "Content-Length": str(len(refusal.content))}, refusal.content)
 
 
 @lru_cache(maxsize=REMEMBERED_OFFERS)
@@ -230,7 +289,8 @@ def _file_at(door: Door, number: int, subdir: str, filename: str) -> ServedFile 
     shard = msgspec.msgpack.decode(answers.zstd_decompress(payload))
     record = shard["packages.conda"].get(filename) or shard["packages"].get(filename)
     if record is not None:
-        return doors.file_by_content(door, subdir, filename, bytes(record["sha256"]).hex())
+        digests = {key: bytes(record[key]).hex() for key in ("sha256", "md5") if record.get(key)}
+        return doors.file_by_content(door, subdir, filename, **digests)
     if filename in shard["removed"]:
         return doors.file_removed_by(door, subdir, filename, answers.view(door.channel_id, number).created_at)
     return None
@@ -255,8 +315,13 @@ def _index(environ: Environ, door: Door, number: int, subdir: str, filename: str
     control = f"{_scope(door)}, no-cache"
     offered = _offered(found.sha256, found.size, found.media_type, control, found.changed_at, found.revision)
     if found.body is not None:
-        return answer_bytes(environ, found.body, offered)
-    return answer_blob(environ, offered, namespace="index", sha256=found.sha256)
+        answered = answer_bytes(environ, found.body, offered)
+    else:
+        answered = answer_blob(environ, offered, namespace="index", sha256=found.sha256)
+    source = sources.of_kind(door.kind) if is_head else None
+    if source is not None and (stale := sources.stale_headers(source, door.channel_id)):
+        return replace(answered, headers={**answered.headers, **stale})
+    return answered
 
 
 def _notices(environ: Environ, door: Door) -> BytesAnswer:

@@ -6,14 +6,17 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
-from typing import Any
+from typing import Any, NamedTuple
 
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from condahub.server import waiting
 from condahub.server.connections import LINGER_BYTES, LINGER_SECONDS, RECEIVE_BYTES, SMALL_BODY_SECONDS, HubConnection
 
 # Threads that never read a large body: what is left for everything else while uploads stall.
@@ -24,11 +27,18 @@ DRAIN_SECONDS = 0.005
 FULL_PAUSE_SECONDS = 0.01
 REAP_SECONDS = 0.5
 WARN_SECONDS = 10
+# Requests that wait for an upstream: each costs a thread that does next to nothing.
+WAITING_THREADS = 256
 
 _BUSY_BODY = b'{"code": "uploads_busy", "detail": "Too many uploads are running.", "hint": "Try again in a few seconds."}'
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_BUSY_BODY), _BUSY_BODY)
+)
+_WAITING_BODY = b'{"code": "too_many_wait", "detail": "Too many wait for upstreams already.", "hint": "Try again in a few seconds."}'
+TOO_MANY_WAIT = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_WAITING_BODY), _WAITING_BODY)
 )
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -39,11 +49,20 @@ def body_threads(threads: int) -> int:
     return max(1, threads - max(LEAST_FREE_THREADS, threads // 4))
 
 
+class _Moved(NamedTuple):
+    """A request that is to be finished in another thread."""
+
+    request: Request
+    finish: Callable[[], Any]
+
+
 class HubWorker(ThreadWorker):  # type: ignore[misc]
     """The poller receives request heads and small bodies, and sees connections out; a thread is given only to a request that is there.
 
     Limits: 10 s for a head, 30 s without a byte of a body, 60 s without a byte taken; uploads at once: `body_threads`, the next are
-    answered 503 with Retry-After. Where the descriptors run out, the connection that has waited longest for its head gives way.
+    answered 503 with Retry-After. A request that must wait for an upstream (`waiting.MustWait`) is finished in one of
+    WAITING_THREADS, so that those who wait never keep a thread from the others.
+    Where the descriptors run out, the connection that has waited longest for its head gives way.
     Speaks HTTP/1.1 without TLS, which a proxy in front ends.
     """
 
@@ -55,9 +74,26 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
         # Connections in the poller whose request is not whole yet, and those that are being closed; oldest first.
         self.arriving: dict[HubConnection, None] = {}
         self.lingering: dict[HubConnection, None] = {}
+        self.waiting_slots = threading.BoundedSemaphore(WAITING_THREADS)
+        self._waiting_threads = ThreadPoolExecutor(WAITING_THREADS, "waiting")
+        self._thread = threading.local()
         self._scrap = bytearray(4 * RECEIVE_BYTES)
         self._next_reap = 0.0
         self._next_warning = 0.0
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = self._telling_who_may_wait(self.wsgi)
+
+    def _telling_who_may_wait(self, application: Callable[..., Any]) -> Callable[..., Any]:
+        def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            finish = getattr(self._thread, "finish", None)
+            environ[waiting.MAY_WAIT] = finish is not None
+            if finish is not None:
+                environ[waiting.FINISH] = finish
+            return application(environ, start_response)
+
+        return told
 
     # The poller's thread
 
@@ -85,6 +121,10 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: HubConnection, fs: Any) -> None:
         """A thread has answered: the connection waits for its next request, which may be here already, or is seen out."""
+        if not fs.cancelled() and fs.exception() is None and isinstance(fs.result(), _Moved):
+            moved = self._waiting_threads.submit(self._finish_later, fs.result(), conn)
+            moved.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+            return
         if fs.cancelled() or fs.exception() is not None or not fs.result():
             self._linger(conn)
             return
@@ -212,17 +252,41 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
 
     # The request's thread
 
-    def handle_request(self, req: Request, conn: HubConnection) -> bool:
-        """Answers one request, reading its body within the limits; who stalls is dropped quietly."""
-        if not _body_is_coming(req):
-            return self._answer(req, conn)
-        if not self.body_slots.acquire(blocking=False):
-            self._refuse_upload(conn)
-            return False
+    def handle_request(self, req: Request, conn: HubConnection) -> bool | _Moved:
+        """Answers one request, reading its body within the limits; who stalls is dropped quietly, who must wait goes elsewhere."""
         try:
-            return self._answer(req, conn)
+            if not _body_is_coming(req):
+                return self._answer(req, conn)
+            if not self.body_slots.acquire(blocking=False):
+                self._refuse_upload(conn)
+                return False
+            try:
+                return self._answer(req, conn)
+            finally:
+                self.body_slots.release()
+        except waiting.MustWait as must:
+            return self._move(req, conn, must)
+
+    def _move(self, req: Request, conn: HubConnection, must: waiting.MustWait) -> bool | _Moved:
+        if self.waiting_slots.acquire(blocking=False):
+            return _Moved(req, must.finish)
+        conn.sock.sendall(TOO_MANY_WAIT)
+        conn.sock.flush()
+        return False
+
+    def _finish_later(self, moved: _Moved, conn: HubConnection) -> bool:
+        """Answers a request in a thread that is there for waiting."""
+        self._thread.finish = moved.finish
+        try:
+            return self._keepalive_after(conn, self._answer(moved.request, conn)) is True
+        except (OSError, StopIteration) as error:
+            self.log.debug("Closing connection. %s", error)
+        except Exception as error:  # noqa: BLE001 - as gunicorn's own threads do
+            self.handle_error(moved.request, conn.sock, conn.client, error)
         finally:
-            self.body_slots.release()
+            self._thread.finish = None
+            self.waiting_slots.release()
+        return False
 
     def _answer(self, req: Request, conn: HubConnection) -> bool:
         try:
@@ -241,10 +305,10 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
         conn.sock.sendall(BUSY)
         conn.sock.flush()
 
-    def _keepalive_after(self, conn: HubConnection, keepalive: bool) -> bool:
+    def _keepalive_after(self, conn: HubConnection, keepalive: bool | _Moved) -> bool | _Moved:
         """Whether the connection can take another request; gthread would wait here for the rest of a body that nobody read."""
-        if not keepalive:
-            return False
+        if not keepalive or isinstance(keepalive, _Moved):
+            return keepalive
         if not _body_is_coming(conn.parser.mesg):
             # It waits for nobody: a thread that was not let run for a while must not end a connection that was told it is kept.
             return bool(conn.parser.finish_body())

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.urls import path
 
 from condahub.errors import HubError
-from condahub.server import connections, worker
+from condahub.server import connections, waiting, worker
 from condahub.server.body import iterate_body, multipart_files
 from condahub.storage.answers import Representation, answer_blob
 from condahub.storage.blobs import blobs
@@ -103,7 +103,14 @@ _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
-    """Django, but for `/fast/<sha256>`: the same answers by WSGI alone."""
+    """Django, but for `/fast/<sha256>`, the same answers by WSGI alone, and `/wait/<seconds>`, a door that waits for an upstream."""
+    if (finish := environ.get(waiting.FINISH)) is not None:
+        body: bytes = finish()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+    if environ["PATH_INFO"].startswith("/wait/"):
+        seconds = float(environ["PATH_INFO"].removeprefix("/wait/"))
+        waiting.where_it_may_wait(environ, lambda: time.sleep(seconds) or b"waited")
     if not environ["PATH_INFO"].startswith("/fast/"):
         return _django(environ, start_response)
     sha256 = environ["PATH_INFO"].removeprefix("/fast/")
