@@ -129,7 +129,7 @@ def mirror(context: click.Context, /, **given: Any) -> int | None:
             if options["dry_run"]:
                 return _show_plan(asyncio.run(plan(config, target)), as_json=given["as_json"])
             with _watching(options) as watch, _stoppable() as stopped:
-                report = asyncio.run(sync(config, target, progress=watch, cancelled=stopped))
+                report = asyncio.run(sync(config, target, progress=watch, cancelled=stopped, depth="identity"))
     except HubError as error:
         raise Failure(error.detail, hint=error.hint, code=error.code) from error
     except OSError as error:

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urljoin
 
 from condahub.errors import HubError, StorageFull
+from condahub.packages.errors import PackageIdentity, shown
+from condahub.packages.identity import Identity
+from condahub.packages.metadata import read_index
 from condahub.packages.reader import PackageInfo, check_identity
 from mirrors_app.core.errors import Cancelled, UpstreamBroken, UpstreamError, WindowClosed
 from mirrors_app.core.fetch import Fetcher
-from mirrors_app.core.inspector import Inspector, Outcome
+from mirrors_app.core.inspector import Depth, Inspector, Outcome
 from mirrors_app.core.records import BadRecord, Refused, UpstreamRecord, record_of
 from mirrors_app.core.target import Fetched, Target, Temporary
 
@@ -75,17 +78,26 @@ class Downloader:
     """target_thread: the one thread from which the target is spoken to; fallbacks: other channel addresses with the same files."""
 
     def __init__(
-        self, fetcher: Fetcher, target: Target, target_thread: Executor, *, progress: Progress, workers: int, fallbacks: Sequence[str] = ()
+        self,
+        fetcher: Fetcher,
+        target: Target,
+        target_thread: Executor,
+        *,
+        progress: Progress,
+        workers: int,
+        fallbacks: Sequence[str] = (),
+        depth: Depth = "whole",
     ) -> None:
         self._fetcher, self._target, self._thread = fetcher, target, target_thread
         self._progress, self._workers, self._fallbacks = progress, workers, fallbacks
+        self._depth = depth
         self._result = Downloads()
         self._verified: asyncio.Queue[tuple[Wanted, Temporary] | None] = asyncio.Queue(maxsize=4 * BATCH_FILES)
 
     async def run(self, wanted: Sequence[Wanted]) -> Downloads:
         """One bad package never stops the rest; a full disk, a closed window or a cancel ends it with what was kept by then."""
         waiting = iter(wanted)
-        async with Inspector(len(wanted)) as inspector:
+        async with Inspector(len(wanted), depth=self._depth) as inspector:
             keeper = asyncio.create_task(self._keep_all(inspector))
             work = asyncio.gather(*(self._work(waiting) for _ in range(min(self._workers, len(wanted)))))
             try:
@@ -243,14 +255,19 @@ def _judged(wanted: Wanted, temporary: Temporary, outcome: Outcome) -> Fetched |
     return Fetched(record, outcome, temporary, wanted.aside)
 
 
-def record_of_package(info: PackageInfo, known: UpstreamRecord, *, sha256: str, size: int) -> UpstreamRecord:
+def record_of_package(said: PackageInfo | Identity, known: UpstreamRecord, *, sha256: str, size: int) -> UpstreamRecord:
     """The record of a package of which only address and hash were known, out of its own info/index.json."""
-    table = {**info.index, "sha256": sha256, "size": size, **({"md5": known.md5} if known.md5 else {}), "subdir": known.subdir}
+    index = read_index(said.index_raw)
+    table = {**index, "sha256": sha256, "size": size, **({"md5": known.md5} if known.md5 else {}), "subdir": known.subdir}
     return record_of(subdir=known.subdir, filename=known.filename, section=known.section, table=table, base_url=known.url, spelling=b"")
 
 
-def agree(info: PackageInfo, record: UpstreamRecord) -> None:
+def agree(said: PackageInfo | Identity, record: UpstreamRecord) -> None:
     """Refuse a package whose own info/index.json is of another identity than the record (Rejected, PackageIdentity)."""
-    check_identity(info, subdir=record.subdir, filename=record.filename)
-    if info.build_number != record.facts.build_number:
-        raise Rejected(f"Its info/index.json has build number {info.build_number}, its record {record.facts.build_number}.")
+    if isinstance(said, PackageInfo):
+        check_identity(said, subdir=record.subdir, filename=record.filename)
+    elif said.subdir is not None and said.subdir != record.subdir:
+        # Name, version and build were held against the file's name when it was read.
+        raise PackageIdentity(f"The package is for '{shown(said.subdir)}', not for '{record.subdir}'.")
+    if said.build_number != record.facts.build_number:
+        raise Rejected(f"Its info/index.json has build number {said.build_number}, its record {record.facts.build_number}.")

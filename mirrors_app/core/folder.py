@@ -120,10 +120,9 @@ class FolderTarget:
         for one in batch:
             assert isinstance(one.bytes, HashedFile)
             record = one.record
-            run_exports = orjson.dumps(one.info.run_exports)
             # What has the name now may be what is shown: it gives way only when the index does.
             aside = one.aside or any(not held.aside for held in self._journal.held(*record.key))
-            row = Held(record.subdir, record.filename, one.bytes.sha256, one.bytes.md5, one.bytes.size, run_exports, aside)
+            row = Held(record.subdir, record.filename, one.bytes.sha256, one.bytes.md5, one.bytes.size, one.run_exports, aside)
             one.bytes.adopt(self._place(row))
             self._unsettled[row[:3]] = row
         return ()

@@ -1,7 +1,7 @@
 """Reads small packages in a child process of the run's own, many of them one after the other, beside the process that downloads.
 
-The child gets one JSON line a batch on stdin, `[["/mirror/linux-64/.x.part", "demo-1.0-0.conda"], ...]`, and answers with one line of
-as many answers (`condahub.packages.child.Answer`). It sees no secrets, may write no file, and serves one run alone.
+The child gets batches on stdin and answers each on stdout, both in msgpack behind their length in four bytes (`_Batch`; as many
+`_Answer`s). It sees no secrets, may write no file, and serves one run alone.
 """
 
 from __future__ import annotations
@@ -13,33 +13,57 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import msgspec
 
 import condahub
 from condahub.errors import HubError
-from condahub.packages.child import MAX_ADDRESS_SPACE_BYTES, Answer, Refusal
+from condahub.packages.child import MAX_ADDRESS_SPACE_BYTES, Refusal
 from condahub.packages.errors import BY_CODE, BadFilename, PackageBomb, PackageSlow
+from condahub.packages.identity import Identity, read_identity
 from condahub.packages.limits import Limits
 from condahub.packages.pool import IN_PROCESS_LIMITS, IN_PROCESS_MAX_BYTES, PASSED_ON_VARIABLES, inspect
 from condahub.packages.reader import PackageInfo, read_package
 
-MAX_LINE_BYTES = 256 * 2**20
+MAX_FRAME_BYTES = 256 * 2**20
+LENGTH_BYTES = 4
 STOP_SECONDS = 5.0
 # Below it the start of a child takes longer than it saves.
 WORTH_A_CHILD_FILES = 200
 
-Outcome = PackageInfo | HubError
+# whole: all of the package is read and checked, as what is uploaded; identity: what it says that it is, and that it is no bomb.
+Depth = Literal["whole", "identity"]
+Outcome = PackageInfo | Identity | HubError
 Item = tuple[str, str, int]
-_batch = msgspec.json.Decoder(list[tuple[str, str]])
-_answers = msgspec.json.Decoder(list[Answer])
+
+
+class _Batch(msgspec.Struct, array_like=True):
+    """items: (path, filename)."""
+
+    depth: Depth
+    items: list[tuple[str, str]]
+
+
+class _Answer(msgspec.Struct, array_like=True):
+    """Exactly one of them is there."""
+
+    identity: Identity | None = None
+    info: PackageInfo | None = None
+    refused: Refusal | None = None
+    failed: str | None = None
+
+
+_batch = msgspec.msgpack.Decoder(_Batch)
+_answers = msgspec.msgpack.Decoder(list[_Answer])
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Inspector:
     """An async context manager. expected_files: how many packages will come."""
 
-    def __init__(self, expected_files: int) -> None:
-        self._wanted = expected_files >= WORTH_A_CHILD_FILES
+    def __init__(self, expected_files: int, *, depth: Depth = "whole") -> None:
+        self._wanted, self._depth = expected_files >= WORTH_A_CHILD_FILES, depth
         self._child: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Inspector:
@@ -50,7 +74,7 @@ class Inspector:
                 *(sys.executable, "-s", "-P", "-m", "mirrors_app.core.inspector"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                limit=MAX_LINE_BYTES,
+                limit=MAX_FRAME_BYTES,
                 env=environment,
                 cwd="/",
                 start_new_session=True,
@@ -72,7 +96,7 @@ class Inspector:
 
     async def inspect(self, items: Sequence[Item]) -> list[Outcome]:
         """(path, filename, size) of each -> what it is, or why it is refused; Unavailable among the refusals passes."""
-        small = [index for index, (_, _, size) in enumerate(items) if size <= IN_PROCESS_MAX_BYTES]
+        small = [index for index, (_, _, size) in enumerate(items) if size <= IN_PROCESS_MAX_BYTES or self._depth == "identity"]
         found: dict[int, Outcome] = {}
         if self._child is not None and small:
             found = dict(zip(small, await self._by_child([items[index] for index in small]), strict=True))
@@ -80,25 +104,32 @@ class Inspector:
         # A child that died may have met what would end this process too: then each is read in one of its own.
         limits = Limits() if self._wanted and self._child is None else None
         if rest:
-            found |= zip(rest, await asyncio.to_thread(_inspect_all, [items[index] for index in rest], limits), strict=True)
+            found |= zip(rest, await asyncio.to_thread(_inspect_all, [items[index] for index in rest], self._depth, limits), strict=True)
         return [found[index] for index in range(len(items))]
 
     async def _by_child(self, items: Sequence[Item]) -> list[Outcome]:
         child = self._child
         assert child is not None and child.stdin is not None and child.stdout is not None
         try:
-            child.stdin.write(msgspec.json.encode([item[:2] for item in items]) + b"\n")
+            child.stdin.write(_framed(_Batch(self._depth, [item[:2] for item in items])))
             await child.stdin.drain()
-            answers = _answers.decode(await child.stdout.readline())
-        except (OSError, ValueError):
+            length = int.from_bytes(await child.stdout.readexactly(LENGTH_BYTES), "big")
+            answers = _answers.decode(await child.stdout.readexactly(length))
+        except (OSError, ValueError, EOFError):
             await self.__aexit__()
             return [PackageSlow("The reader stopped.") for _ in items]
         return [_outcome(answer) for answer in answers]
 
 
-def _outcome(answer: Answer) -> Outcome:
-    if answer.info is not None:
-        return answer.info
+def _framed(message: object) -> bytes:
+    data = _encoder.encode(message)
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+def _outcome(answer: _Answer) -> Outcome:
+    found = answer.identity or answer.info
+    if found is not None:
+        return found
     if answer.refused is None:
         return PackageSlow(answer.failed or "")
     said = answer.refused
@@ -106,23 +137,37 @@ def _outcome(answer: Answer) -> Outcome:
     return kind(said.detail, code=said.code, hint=said.hint, status=said.status)
 
 
-def _inspect_all(items: Sequence[Item], limits: Limits | None) -> list[Outcome]:
-    found: list[Outcome] = []
-    for path, filename, _ in items:
-        try:
-            found.append(inspect(Path(path), filename=filename, limits=limits) if limits else inspect(Path(path), filename=filename))
-        except HubError as error:
-            found.append(error)
-    return found
+def _inspect_all(items: Sequence[Item], depth: Depth, limits: Limits | None) -> list[Outcome]:
+    return [_inspected(path, filename, depth, limits) for path, filename, _ in items]
 
 
-def _answer(path: str, filename: str) -> Answer:
+def _inspected(path: str, filename: str, depth: Depth, limits: Limits | None) -> Outcome:
     try:
-        return Answer(info=read_package(Path(path), filename=filename, limits=IN_PROCESS_LIMITS))
+        if depth == "identity" and limits is None and (identity := read_identity(path, filename=filename)) is not None:
+            return identity
+        info = inspect(Path(path), filename=filename, limits=limits) if limits else inspect(Path(path), filename=filename)
+        return Identity.of(info) if depth == "identity" else info
     except HubError as error:
-        return Answer(refused=Refusal(error.code, error.detail, error.hint, error.status))
+        return error
+
+
+def _answer(path: str, filename: str, depth: Depth) -> _Answer:
+    try:
+        if depth == "identity" and (identity := read_identity(path, filename=filename)) is not None:
+            return _Answer(identity=identity)
+        if os.stat(path).st_size > IN_PROCESS_MAX_BYTES:
+            return _Answer(failed="It takes a reader of its own.")
+        info = read_package(Path(path), filename=filename, limits=IN_PROCESS_LIMITS)
+        return _Answer(identity=Identity.of(info)) if depth == "identity" else _Answer(info=info)
+    except HubError as error:
+        return _Answer(refused=Refusal(error.code, error.detail, error.hint, error.status))
     except (MemoryError, OSError) as error:
-        return Answer(failed=type(error).__name__)
+        return _Answer(failed=type(error).__name__)
+
+
+def _read(source: BinaryIO) -> _Batch | None:
+    head = source.read(LENGTH_BYTES)
+    return _batch.decode(source.read(int.from_bytes(head, "big"))) if len(head) == LENGTH_BYTES else None
 
 
 def main() -> None:
@@ -130,9 +175,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    while line := sys.stdin.buffer.readline():
-        answers = [_answer(path, filename) for path, filename in _batch.decode(line)]
-        sys.stdout.buffer.write(msgspec.json.encode(answers) + b"\n")
+    while (batch := _read(sys.stdin.buffer)) is not None:
+        sys.stdout.buffer.write(_framed([_answer(path, filename, batch.depth) for path, filename in batch.items]))
         sys.stdout.buffer.flush()
 
 

@@ -16,6 +16,7 @@ from mirrors_app.core.config import MirrorConfig
 from mirrors_app.core.download import Downloader, Downloads, Progress
 from mirrors_app.core.errors import Cancelled, WindowClosed
 from mirrors_app.core.fetch import Fetcher
+from mirrors_app.core.inspector import Depth
 from mirrors_app.core.filters import Broken
 from mirrors_app.core.locked import LockPlanner
 from mirrors_app.core.plan import Held, Plan, summary
@@ -94,11 +95,17 @@ class Silent:
 
 
 async def sync(
-    config: MirrorConfig, target: Target, *, progress: Progress | None = None, cancelled: Callable[[], bool] = lambda: False
+    config: MirrorConfig,
+    target: Target,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    depth: Depth = "whole",
 ) -> RunReport:
     """Bring the target to the upstream's present revision. Never raises for what an upstream, a disk or a package does: the report says it.
 
-    cancelled: asked before each request; when true the run ends as failed, what was fetched stays for the next one.
+    cancelled: asked before each request; when true the run ends as failed, what was fetched stays for the next one. depth: how much of
+    each package is read and checked; `identity` is enough for a target that copies bytes and shows the upstream's own records.
     """
     report = RunReport()
     started = time.monotonic()
@@ -112,7 +119,7 @@ async def sync(
         try:
             async with Fetcher(config.fetch, config.credentials, check=check) as fetcher:
                 for _ in range(MAX_PASSES):
-                    await _Pass(config, target, thread, fetcher, watcher, report).run()
+                    await _Pass(config, target, thread, fetcher, watcher, report, depth).run()
                     if not report.upstream_moved or report.status != "partial":
                         break
                 report.received_bytes = fetcher.received_bytes
@@ -138,10 +145,17 @@ class _Pass:
     """One plan and its execution; a run may need a second one."""
 
     def __init__(
-        self, config: MirrorConfig, target: Target, thread: Executor, fetcher: Fetcher, progress: Progress, report: RunReport
+        self,
+        config: MirrorConfig,
+        target: Target,
+        thread: Executor,
+        fetcher: Fetcher,
+        progress: Progress,
+        report: RunReport,
+        depth: Depth,
     ) -> None:
         self.config, self.target, self.thread, self.fetcher = config, target, thread, fetcher
-        self.progress, self.report = progress, report
+        self.progress, self.report, self.depth = progress, report, depth
         self.planner = _planner(config, target, thread, fetcher, progress)
 
     async def run(self) -> None:
@@ -176,6 +190,7 @@ class _Pass:
             progress=self.progress,
             workers=self.config.fetch.connections_per_host,
             fallbacks=[url for url in self.config.upstreams if url != upstream],
+            depth=self.depth,
         )
         return await downloader.run(plan.fetch)
 

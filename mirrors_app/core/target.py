@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
+import orjson
 
+from condahub.packages.identity import Identity
 from condahub.packages.reader import PackageInfo
 from mirrors_app.core.records import Refused, UpstreamRecord
 
@@ -75,12 +77,26 @@ class Temporary(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A package whose bytes were verified. aside: it is not to be shown: another file of this name is."""
+    """A package whose bytes were verified. said: what was read of it, which is all of it unless the run was to read the identity
+    alone; aside: it is not to be shown: another file of this name is.
+    """
 
     record: UpstreamRecord
-    info: PackageInfo
+    said: PackageInfo | Identity
     bytes: Temporary
     aside: bool = False
+
+    @property
+    def info(self) -> PackageInfo:
+        """Only in runs that read whole packages."""
+        if isinstance(self.said, Identity):
+            raise TypeError("This run reads identities alone.")
+        return self.said
+
+    @property
+    def run_exports(self) -> bytes:
+        """JSON of lists by kind, b"{}" if none."""
+        return self.said.run_exports if isinstance(self.said, Identity) else orjson.dumps(self.said.run_exports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
