@@ -11,6 +11,7 @@ from condahub.errors import Forbidden, NotAuthenticated
 
 def register() -> None:
     """Called once, when the app is ready."""
+    from environments_app import tasks  # noqa: F401 - importing tasks registers the job kinds
     from environments_app.services.builds import used_by_organization
 
     quota.register_usage("environments", used_by_organization)

@@ -41,6 +41,14 @@ class JobReleased(Exception):
     """The worker is stopping: leave; the job will start again elsewhere."""
 
 
+class JobPostponed(Exception):
+    """The run can't begin yet: it is to be tried again after so many seconds, or when somebody moves it earlier."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class TimedOut(HubError):
     code = "timed_out"
     status = 422
@@ -73,6 +81,7 @@ class JobContext:
         self._sequence: int | None = None
         self._flushed_at = time.monotonic()
         self._looked_at = 0.0
+        self._on_beat: list[Callable[[], None]] = []
         self._beat = threading.Thread(target=self._keep_alive, name=f"lease-{job.pk}", daemon=True)
 
     # -- what a run calls ------------------------------------------------------------------------------------------
@@ -130,6 +139,10 @@ class JobContext:
             if services.cancel_was_requested(self.job):
                 raise JobCancelled(str(self.job))
 
+    def on_beat(self, call: Callable[[], None]) -> None:
+        """Have `call` called, from another thread, each time the lease is prolonged: for what shall end with it."""
+        self._on_beat.append(call)
+
     def run_child(
         self,
         argv: Sequence[str],
@@ -140,15 +153,16 @@ class JobContext:
         timeout_seconds: float | None = None,
         max_memory_bytes: int | None = None,
         on_output: Callable[[dict[str, Any]], None] | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
         """Run a child in a process group of its own (see condahub.jobs.child) and return its `result` object.
 
-        Its progress and log lines become the job's. Its `error` line is raised as a HubError; a child that ends badly
-        without one raises ChildFailed. Cancelling, stopping and losing the lease kill the group.
+        Its progress and log lines become the job's; on_progress is told of the former too. Its `error` line is raised as a
+        HubError; a child that ends badly without one raises ChildFailed. Cancelling, stopping and losing the lease kill the group.
         """
         remaining = self._deadline - time.monotonic()
         limit = remaining if timeout_seconds is None else min(timeout_seconds, remaining)
-        talk = _Talk(self, on_output)
+        talk = _Talk(self, on_output, on_progress)
         end = supervise(
             argv,
             stdin=stdin,
@@ -188,6 +202,8 @@ class JobContext:
                         self._give_up()
                         return
                     services.heartbeat(self.job)
+                    for call in self._on_beat:
+                        call()
                 except services.LeaseLost:
                     self._lost.set()
                     return
@@ -243,9 +259,15 @@ class JobContext:
 class _Talk:
     """What a child says, sorted: progress and log to the job, result and error kept for the end."""
 
-    def __init__(self, context: JobContext, on_output: Callable[[dict[str, Any]], None] | None) -> None:
+    def __init__(
+        self,
+        context: JobContext,
+        on_output: Callable[[dict[str, Any]], None] | None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self._context = context
         self._on_output = on_output
+        self._on_progress = on_progress
         self._result: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._last_lines: list[str] = []
@@ -253,6 +275,8 @@ class _Talk:
     def on_output(self, said: dict[str, Any]) -> None:
         if isinstance(said.get("progress"), dict):
             told = said["progress"]
+            if self._on_progress is not None:
+                self._on_progress(told)
             self._context.progress(**{name: told[name] for name in ("done", "total", "unit", "phase", "message") if name in told})
         elif isinstance(said.get("log"), str):
             self._context.log(said["log"], str(said.get("level", "info")))

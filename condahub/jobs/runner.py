@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from condahub.errors import HubError
 from condahub.jobs import services
-from condahub.jobs.context import JobCancelled, JobContext, JobReleased
+from condahub.jobs.context import JobCancelled, JobContext, JobPostponed, JobReleased
 from condahub.jobs.models import Job
 from condahub.jobs.registry import kind_named
 
@@ -72,6 +72,8 @@ def _run(job: Job, *, stop: threading.Event | None, on_overdue: Callable[[], Non
         services.stop_cancelled(job)
     except JobReleased:
         services.release(job)
+    except JobPostponed as pause:
+        services.postpone(job, pause.seconds)
     except HubError as error:
         may_pass = error.status >= 500 or error.status == TOO_MANY_REQUESTS
         services.fail(job, code=error.code, sentence=error.detail, hint=error.hint, retry=may_pass)

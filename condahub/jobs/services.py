@@ -202,6 +202,20 @@ def release(job: Job) -> None:
     ring_on_commit(job.lane)
 
 
+def postpone(job: Job, seconds: float) -> None:
+    """The run could not begin yet: the job waits so long, or until `hasten`, and this attempt does not count."""
+    _must(_give_back(job, _held(job), run_after=timezone.now() + timedelta(seconds=seconds), attempts=F("attempts") - 1), job)
+
+
+def hasten(jobs: QuerySet[Job], lane: str) -> int:
+    """Have those of them that wait, all of this lane, looked at now. Returns how many."""
+    now = timezone.now()
+    count = jobs.filter(state=JobState.WAITING, run_after__gt=now).update(run_after=now)
+    if count:
+        ring_on_commit(lane)
+    return count
+
+
 def stop_cancelled(job: Job) -> None:
     """The run has stopped because it was cancelled."""
     _must(_move(job.pk, JobState.RUNNING, JobState.CANCELLED, _held(job), finished_at=timezone.now(), lease_until=None), job)

@@ -9,5 +9,6 @@ from condahub.settings.cache import *  # noqa: F403
 from condahub.settings.rest import *  # noqa: F403
 from condahub.settings.mail import *  # noqa: F403
 from condahub.settings.network import *  # noqa: F403
+from condahub.settings.environments import *  # noqa: F403
 from condahub.settings.metrics import *  # noqa: F403
 from condahub.settings.logs import *  # noqa: F403

@@ -23,6 +23,8 @@ class Lock(Fact):
     """The exact packages of a build for every platform: canonical bytes that name no host."""
 
     sha256 = models.CharField(max_length=64, unique=True)
+    # Equal for two locks of the same packages, whatever revisions they were found at.
+    packages_sha256 = models.CharField(max_length=64, default="", db_index=True)
     content = models.BinaryField()
     size = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -57,6 +59,8 @@ class Build(models.Model):
     number = models.PositiveIntegerField()
     # Names the folder on disk: short, because it is baked into binaries.
     key = models.CharField(max_length=16, unique=True, editable=False)
+    # The folder that it is in: its own key, or that of an earlier build with the same packages; empty where there is none.
+    prefix = models.CharField(max_length=16, blank=True, default="", db_index=True, editable=False)
     specification = models.ForeignKey(Specification, on_delete=models.PROTECT, related_name="builds")
     request = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=BuildState, default=BuildState.QUEUED)

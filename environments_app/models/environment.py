@@ -36,7 +36,7 @@ class Environment(models.Model):
     current_build: models.ForeignKey[Build | None, Build | None] = models.ForeignKey(
         "environments.Build", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
     )
-    # Whether the current build was chosen by hand: then a newer one that finishes waits to be chosen too.
+    # Whether an older build than the newest completed one was chosen by hand.
     current_is_chosen = models.BooleanField(default=False, editable=False)
     last_number = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

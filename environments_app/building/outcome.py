@@ -1,0 +1,231 @@
+"""How a build ends: completed with its lock and packages and perhaps current, or failed with a sentence; told, audited, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from condahub.accounts.models import User
+from condahub.accounts.policy import SYSTEM
+from condahub.audit.services import record as audit
+from condahub.engine.lock import HubLock
+from condahub.engine.versions import exact_name, parse_spec
+from condahub.errors import HubError
+from condahub.events.services import emit
+from condahub.jobs import services as jobs
+from condahub.jobs.context import JobContext
+from condahub.jobs.models import Job
+from condahub.jobs.states import JobState
+from environments_app.building import folders, links
+from environments_app.models import Build, BuildPackage, BuildState, Environment, Lock
+from environments_app.models.build import MAX_SENTENCE_CHARS
+from environments_app.services.builds import move
+from environments_app.spec import SpecInvalid, parse
+
+# What an event says of a failure: it reaches people who may not read every channel that the build is made of.
+REASONS: Mapping[str, str] = {
+    "unsolvable": "it can't be solved",
+    "timed_out": "it took too long",
+    "out_of_memory": "it needed too much memory",
+    "environment_too_large": "it is too large",
+    "quota_exceeded": "the organization's quota is used up",
+    "storage_full": "there is no room left on the builder",
+    "channel_withdrawn": "a channel can't be read any more",
+    "author_gone": "whoever asked for it has no account here any more",
+    "worker_lost": "its worker died",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a finished build has. prefix: the folder's key, its own or an earlier build's; '' for none."""
+
+    lock: HubLock
+    prefix: str
+    size: int
+    link_scripts: tuple[str, ...] = ()
+
+
+def keep_lock(lock: HubLock) -> Lock:
+    """The row of a lock: equal ones are one."""
+    content = lock.to_bytes()
+    row, _ = Lock.objects.get_or_create(
+        sha256=lock.sha256, defaults={"packages_sha256": lock.packages_sha256, "content": content, "size": len(content)}
+    )
+    return row
+
+
+def same_packages(build: Build, lock: HubLock) -> Build | None:
+    """An earlier build of the environment that is on the disk and has the same packages and variables."""
+    earlier = build.environment.builds.filter(
+        state=BuildState.COMPLETED, archived_at__isnull=True, lock__packages_sha256=lock.packages_sha256
+    )
+    for one in earlier.exclude(prefix="").select_related("lock").order_by("-number"):
+        if one.request.get("variables", {}) == build.request.get("variables", {}) and folders.prefix(one.prefix).is_dir():
+            return one
+    return None
+
+
+def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, float]) -> None:
+    """Record what was made, and make it current if it is newer than every completed build. Raises LeaseLost, Forbidden."""
+    with transaction.atomic():
+        environment = Environment.objects.select_for_update(of=("self",)).select_related("organization").get(pk=build.environment_id)
+        _require_lease(job.job)
+        lock = keep_lock(made.lock)
+        rows = list(_rows(build, made.lock))
+        BuildPackage.objects.filter(build=build).delete()
+        BuildPackage.objects.bulk_create(rows, batch_size=500)
+        # Asked for before it completes itself.
+        newest = environment.builds.filter(state=BuildState.COMPLETED).order_by("-number").values_list("number", flat=True).first()
+        moved = move(
+            build,
+            BuildState.COMPLETED,
+            lock=lock,
+            prefix=made.prefix,
+            size=made.size,
+            package_count=_count(made.lock),
+            timings=dict(timings),
+            link_scripts=list(made.link_scripts),
+        )
+        if not moved:
+            raise jobs.LeaseLost(str(job.job))
+        if environment.deleted_at is None and (newest is None or build.number > newest):
+            environment.current_build, environment.current_is_chosen = build, False
+            environment.save(update_fields=["current_build", "current_is_chosen"])
+        audit(
+            actor=SYSTEM,
+            action="build.complete",
+            target=f"build:{build}",
+            organization_id=environment.organization_id,
+            details={"lock": lock.sha256, "packages": len(rows), "key": made.prefix, "author": build.author},
+        )
+        emit(
+            type="build.finished",
+            target=environment,
+            object_name=str(build),
+            object_id=build.pk,
+            payload={"environment": str(environment), "number": build.number},
+            tell=_author_ids(build),
+        )
+
+
+def fail(build: Build, *, error: HubError, timings: Mapping[str, float], conflict: Mapping[str, Any] | None = None) -> bool:
+    """Record why it failed. False when it had ended by then."""
+    detail: dict[str, Any] = {"phase": build.phase, "hint": error.hint}
+    if conflict is not None:
+        detail |= _explained(build, conflict)
+    sentence = error.detail[:MAX_SENTENCE_CHARS]
+    with transaction.atomic():
+        if not move(
+            build, BuildState.FAILED, error_code=error.code[:64], error_sentence=sentence, error_detail=detail, timings=dict(timings)
+        ):
+            return False
+        environment = Environment.objects.select_related("organization").get(pk=build.environment_id)
+        audit(
+            actor=SYSTEM,
+            action="build.fail",
+            target=f"build:{build}",
+            organization_id=environment.organization_id,
+            details={"code": error.code, "author": build.author},
+        )
+        emit(
+            type="build.failed",
+            target=environment,
+            object_name=str(build),
+            object_id=build.pk,
+            payload={
+                "environment": str(environment),
+                "number": build.number,
+                "code": error.code,
+                "reason": REASONS.get(error.code, "the build says why"),
+            },
+            tell=_author_ids(build),
+        )
+    return True
+
+
+def _author_ids(build: Build) -> list[int]:
+    return list(User.objects.filter(username=build.author).values_list("pk", flat=True))
+
+
+def _require_lease(job: Job) -> None:
+    held = Job.objects.select_for_update().filter(pk=job.pk, fencing=job.fencing, state=JobState.RUNNING)
+    if not held.values_list("pk", flat=True).first():
+        raise jobs.LeaseLost(str(job))
+
+
+def _count(lock: HubLock) -> int:
+    """Of this machine's platform, else of the first that there is."""
+    platform = lock.platforms.get(folders.current_platform()) or next(iter(lock.platforms.values()), None)
+    return len(platform.conda) + len(platform.pypi) if platform is not None else 0
+
+
+def _rows(build: Build, lock: HubLock) -> Iterable[BuildPackage]:
+    requested = _by_name(build.request.get("dependencies", []))
+    wheels = _by_name(build.request.get("pip", []))
+    for subdir, platform in lock.platforms.items():
+        for record in platform.conda:
+            yield BuildPackage(
+                build=build,
+                kind=BuildPackage.Kind.CONDA,
+                platform=subdir,
+                name=record.name,
+                version=record.version,
+                build_string=record.build,
+                build_number=record.build_number,
+                subdir=record.subdir,
+                channel=record.channel,
+                filename=record.filename,
+                sha256=record.sha256,
+                size=record.size or 0,
+                license=record.license[:200],
+                requested=requested.get(record.name, "")[:500],
+            )
+        for wheel in platform.pypi:
+            yield BuildPackage(
+                build=build,
+                kind=BuildPackage.Kind.PYPI,
+                platform=subdir,
+                name=wheel.name,
+                version=wheel.version,
+                channel=wheel.index[:255],
+                filename=wheel.filename,
+                sha256=wheel.sha256,
+                size=wheel.size or 0,
+                license=wheel.license[:200],
+                requested=wheels.get(wheel.name.lower().replace("_", "-").replace(".", "-"), "")[:500],
+            )
+
+
+def _by_name(lines: Iterable[str]) -> dict[str, str]:
+    """The line that asks for a package, by the package's name."""
+    found: dict[str, str] = {}
+    for line in lines:
+        name = exact_name(parse_spec(line)) or line.partition("[")[0].partition(" ")[0]
+        found.setdefault(name.lower().replace("_", "-").replace(".", "-"), line)
+        found.setdefault(name.lower(), line)
+    return found
+
+
+def _explained(build: Build, conflict: Mapping[str, Any]) -> dict[str, Any]:
+    """The solver's tree, and each line of the person's own that it speaks of, with its number."""
+    try:
+        _, spec = parse(build.specification.text, public_url=settings.CONDAHUB_PUBLIC_URL)
+        lines = {line.text: line.line for line in spec.dependencies}
+    except SpecInvalid:
+        lines = {}
+    return {
+        "platform": conflict.get("platform", ""),
+        "tree": conflict.get("text", ""),
+        "specs": [{"spec": one["spec"], "why": one.get("why", ""), "line": lines.get(one["spec"], 0)} for one in conflict.get("specs", ())],
+        "missing": list(conflict.get("missing", ())),
+    }
+
+
+def ask_for_links(environment_id: int) -> None:
+    """Have the folders of an environment brought up to date where they are, after the caller's transaction."""
+    jobs.enqueue(kind=links.LINKS_KIND, payload={"environment": environment_id}, coalesce_key=str(environment_id), actor_label="the hub")
