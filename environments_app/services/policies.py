@@ -39,6 +39,7 @@ class Merged:
     virtual_packages: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     pip_allowed: bool = True
+    pip_index: str = ""
     allowed_pip_indexes: frozenset[str] | None = None
     solve_seconds: int | None = None
     build_seconds: int | None = None
@@ -65,6 +66,15 @@ class _Setting:
 
 def _refuse(detail: str, hint: str = "") -> Unprocessable:
     return Unprocessable(detail, code="bad_setting", hint=hint)
+
+
+def _text(check: Callable[[str], str]) -> Check:
+    def checked(value: Any) -> str:
+        if not isinstance(value, str):
+            raise _refuse("A text is expected.")
+        return check(value)
+
+    return checked
 
 
 def _list_of(check: Callable[[str], str]) -> Check:
@@ -137,6 +147,10 @@ def _nearest(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values[-1])
 
 
+def _last(values: Sequence[Any]) -> Any:
+    return values[-1]
+
+
 def _all_of(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(one for value in values for one in value))
 
@@ -162,6 +176,7 @@ SETTINGS: dict[str, _Setting] = {
     "virtual_packages": _Setting(_virtual, _joined),
     "artifacts": _Setting(_list_of(_one_of(ArtifactKind.values)), _nearest),
     "pip_allowed": _Setting(_flag, all),
+    "pip_index": _Setting(_text(_index), _last),
     "allowed_pip_indexes": _Setting(_list_of(_index), _common),
     "solve_seconds": _Setting(_limit, min),
     "build_seconds": _Setting(_limit, min),

@@ -42,7 +42,7 @@ def request_for(actor: Actor, spec: Spec, merged: Merged) -> Request:
         "channels": [channel.name for channel in channels],
         "dependencies": list(dependencies),
         "pip": list(pip),
-        "pip_options": spec.canonical()["pip_options"],
+        "pip_options": {**spec.canonical()["pip_options"], "index_url": _index(spec, merged)},
         "platforms": list(platforms),
         "variables": dict(sorted(spec.variables.items())),
         "virtual_packages": dict(sorted(merged.virtual_packages.items())),
@@ -96,9 +96,12 @@ def _check_pip(spec: Spec, merged: Merged, problems: list[Problem]) -> None:
         return
     if not merged.pip_allowed:
         problems.append(Problem(spec.pip[0].line, "pip_not_allowed", "pip requirements are not allowed here.", "Use conda packages."))
+        return
     own = f"{django_settings.CONDAHUB_PUBLIC_URL}/pypi/"
-    options = spec.pip_options
-    for address in (options.index_url, *options.extra_index_urls):
+    if not _index(spec, merged):
+        hint = "Name one with '--index-url', or ask IT for the setting 'pip_index'."
+        problems.append(Problem(spec.pip[0].line, "no_pip_index", "This hub knows no index of pip packages for this.", hint))
+    for address in (_index(spec, merged), *spec.pip_options.extra_index_urls):
         allowed = merged.allowed_pip_indexes or frozenset()
         if address and not address.startswith(own) and address.rstrip("/") not in allowed:
             problems.append(
@@ -109,6 +112,11 @@ def _check_pip(spec: Spec, merged: Merged, problems: list[Problem]) -> None:
                     "Use an index of this hub, or ask IT.",
                 )
             )
+
+
+def _index(spec: Spec, merged: Merged) -> str:
+    """The index of the specification, else that of the settings; '' without pip requirements."""
+    return (spec.pip_options.index_url or merged.pip_index) if spec.pip else spec.pip_options.index_url
 
 
 def _name(text: str) -> str:

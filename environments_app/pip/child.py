@@ -1,0 +1,78 @@
+"""The process that resolves pip requirements and fetches the wheels: one request on stdin, JSON lines out; it runs no tenant's code.
+
+`python -m environments_app.pip.child`: nothing of Django's is imported, and no secret is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from condahub.engine.disk import is_disk_full
+from condahub.engine.lock import HubLock
+from condahub.engine.records import PlatformLock
+from condahub.errors import HubError
+from environments_app.pip.beside import Provided, in_lock, in_prefix
+from environments_app.pip.fetch import Fetcher
+from environments_app.pip.protocol import Resolve, Resolved
+from environments_app.pip.resolve import Chosen, resolve
+
+
+def resolved(request: Resolve) -> Resolved:
+    """Raises HubError."""
+    here = in_prefix(Path(request.prefix)) if request.prefix else {}
+    chosen: dict[str, list[Chosen]] = {}
+    for subdir, platform in request.lock.platforms.items():
+        provided = here if here and subdir == request.platform else in_lock(platform, here)
+        chosen[subdir] = _ask(request, subdir, provided)
+        _say({"log": f"{subdir}: {len(chosen[subdir])} wheels beside {len(provided)} Python packages of conda's"})
+    fetcher = Fetcher(proxy=request.proxy, folder=Path(request.folder), max_bytes=request.max_bytes)
+    try:
+        total, done, platforms = sum(len(wheels) for wheels in chosen.values()), 0, {}
+        for subdir, wheels in chosen.items():
+            records = []
+            for one in wheels:
+                records.append(fetcher.fetch(one))
+                done += 1
+                _say({"progress": {"phase": "pip", "done": done, "total": total, "unit": "wheels"}})
+            platform = request.lock.platform(subdir)
+            platforms[subdir] = PlatformLock(conda=platform.conda, pypi=tuple(records), virtual_packages=platform.virtual_packages)
+        return Resolved(lock=HubLock.of(channels=request.lock.channels, platforms=platforms), wheels=fetcher.fetched)
+    finally:
+        fetcher.close()
+
+
+def _ask(request: Resolve, subdir: str, provided: dict[str, Provided]) -> list[Chosen]:
+    folder = Path(tempfile.mkdtemp(prefix="question-", dir=request.folder))
+    try:
+        return resolve(request, subdir, provided, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(line: object) -> None:
+    data = msgspec.json.encode(line) + b"\n"
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def main() -> None:
+    """Answer the request of stdin."""
+    try:
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=Resolve)
+        _say({"result": resolved(request)})
+    except HubError as error:
+        _say({"error": {**error.as_dict(), "status": error.status}})
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        _say({"error": {"code": "storage_full", "detail": "There is no room left for the environment's files.", "status": 507}})
+
+
+if __name__ == "__main__":
+    main()
