@@ -136,7 +136,7 @@ def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
 def file_removed_by(door: Door, subdir: str, filename: str, created_at: datetime) -> ServedFile | None:
     """The file that a revision of that time names as removed, where it is still to be had: no other bytes that came later."""
     rows = PackageFile.objects.filter(channel_id=door.channel_id, subdir=subdir, filename=filename, indexed_at__lte=created_at)
-    row = rows.exclude(state=FileState.DELETED).order_by("-indexed_at", "-pk").values_list(*_COLUMNS).first()
+    row = rows.exclude(state__in=(FileState.DELETED, FileState.ASIDE)).order_by("-indexed_at", "-pk").values_list(*_COLUMNS).first()
     return ServedFile(*row) if row else None
 
 

@@ -42,7 +42,7 @@ def package_of(actor: Actor, channel: Channel, name: str) -> Package:
 
 def files_of(actor: Actor, channel: Channel) -> QuerySet[PackageFile]:
     """The files of a channel that the actor may read, without the heavy texts that a list does not show."""
-    files = PackageFile.objects.filter(channel=channel).defer("run_exports", "about", "patch")
+    files = PackageFile.objects.filter(channel=channel).exclude(state=FileState.ASIDE).defer("run_exports", "about", "patch")
     return files if sees_all_states(actor, channel) else files.filter(state__in=SHOWN_STATES, verdict=Effect.ALLOW)
 
 

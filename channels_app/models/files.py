@@ -28,12 +28,13 @@ class FileState(models.TextChoices):
     HELD = "held"  # not shown until released
     DELETED = "deleted"  # gone from the current revision, in past ones still
     PURGED = "purged"  # bytes gone from all revisions
+    ASIDE = "aside"  # kept and shown nowhere: it waits for its revision, or other bytes have its name
 
 
 # States in which a file occupies its filename.
 OCCUPYING_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD)
 # States whose bytes the hub keeps, and which so count against quotas.
-STORED_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD, FileState.DELETED)
+STORED_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD, FileState.DELETED, FileState.ASIDE)
 
 
 # The first sight of what was old when the hub came to know it: what an upstream's index held at a mirror's first run.

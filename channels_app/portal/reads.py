@@ -80,7 +80,7 @@ _SHOWN_RANK = {FileState.LIVE: 0, FileState.HELD: 1, FileState.YANKED: 2, FileSt
 
 def grid(files: QuerySet[PackageFile], *, whole: bool) -> Grid:
     """One grouped query; `whole` shows all versions."""
-    counts = files.order_by().values_list("version", "subdir", "state").annotate(number=Count("pk"))
+    counts = files.exclude(state=FileState.ASIDE).order_by().values_list("version", "subdir", "state").annotate(number=Count("pk"))
     rows: dict[str, GridRow] = {}
     platforms: set[str] = set()
     for version, subdir, state, number in counts:
