@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/ui/")),
     path("ui", RedirectView.as_view(url="/ui/")),
     path("ui/channels", include("channels_app.portal.urls")),
+    path("ui/", include("channels_app.portal.urls_wide")),
     path("ui/", include("condahub.portal.urls")),
     path("accounts/", include("condahub.portal.urls_accounts")),
     # One door for signing in, the admin's too.

@@ -22,12 +22,14 @@ SERVED = ROOT / "condahub" / "static" / "vendor"
 FOR_TESTS = ROOT / "tests" / "vendor"
 
 ICONS = """
-    activity alert-circle alert-triangle archive arrow-back-up arrow-down arrow-left arrow-right arrow-up ban bell book box
-    stack-2 building check chevron-down chevron-left chevron-right chevron-up circle-check circle-plus circle-x clipboard clock code
-    copy device-desktop download external-link eye-off file-zip filter fingerprint folder git-compare hand-stop history home
-    info-circle key layout-dashboard link loader-2 lock login logout menu-2 minus moon package packages pencil player-stop plus
-    refresh robot rotate search server settings shield-check sparkles sun tag terminal-2 trash upload user user-plus users
-    users-group world x
+    activity alert-circle alert-triangle archive arrow-back-up arrow-down arrow-left arrow-right arrow-up arrows-diff ban bell
+    book box brand-docker brand-github brand-gitlab brand-google building calendar calendar-time chart-bar check chevron-down
+    chevron-left chevron-right chevron-up circle-check circle-plus circle-x clipboard clock cloud-download code copy cpu database
+    device-desktop device-floppy download external-link eye eye-off file-diff file-text file-zip files filter fingerprint folder
+    git-branch git-compare git-merge hand-stop history home inbox info-circle key language layout-dashboard link list-tree
+    loader-2 lock login logout mail menu-2 message-circle minus moon notebook package packages pencil pin player-pause player-play
+    player-stop plug plus puzzle refresh robot rotate route search send server settings share shield-check shield-lock sparkles
+    stack-2 sun tag terminal terminal-2 trash upload user user-plus users users-group webhook world x
 """
 
 

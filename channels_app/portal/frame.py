@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.urls import reverse
@@ -11,16 +12,25 @@ from channels_app.models import Channel, ChannelKind, Revision
 from channels_app.portal import lines
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.portal.page import PortalRequest
+from condahub.portal.registry import Tab
 from condahub.portal.wording import ago, counted, listed
 
 PLATFORMS_IN_A_SENTENCE = 3
-TABS = (
-    ("packages", "Packages", "channels:channel", Permission.CHANNEL_READ),
-    ("revisions", "Revisions", "channels:revisions", Permission.CHANNEL_READ),
-    ("members", "Members", "channels:members", Permission.MEMBER_READ),
-    ("activity", "Activity", "channels:activity", Permission.ORGANIZATION_AUDIT),
-    ("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE),
-)
+_tabs = [
+    Tab("packages", "Packages", "channels:channel", Permission.CHANNEL_READ, 0),
+    Tab("revisions", "Revisions", "channels:revisions", Permission.CHANNEL_READ, 10),
+    Tab("policy", "Policy", "channels:policy", Permission.CHANNEL_READ, 20),
+    Tab("members", "Members", "channels:members", Permission.MEMBER_READ, 40),
+    Tab("activity", "Activity", "channels:activity", Permission.ORGANIZATION_AUDIT, 90),
+    Tab("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE, 99),
+]
+SIGNED_IN_TABS = {"policy"}
+_extra_tabs: list[tuple[Tab, Callable[[Channel], bool]]] = []
+
+
+def register_tab(tab: Tab, shown_for: Callable[[Channel], bool] = lambda _: True) -> None:
+    """Another tab of channels' pages, for the apps above; shown_for: of which channels, asked without a query."""
+    _extra_tabs.append((tab, shown_for))
 
 
 def channel_for(request: PortalRequest, name: str, permission: Permission = Permission.CHANNEL_READ) -> Channel:
@@ -32,10 +42,12 @@ def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = Tr
     """The context of a channel's frame. whole: with what its newest revision says, for a query."""
     actor = request.actor
     revision = history.revisions_of(channel).first() if whole else None
+    known = [one for one in _tabs if not (actor.is_anonymous and one.key in SIGNED_IN_TABS)]
+    known += [one for one, shown_for in _extra_tabs if shown_for(channel)]
     tabs = [
-        {"key": key, "label": label, "path": reverse(name, args=[channel.name])}
-        for key, label, name, permission in TABS
-        if can(actor, permission, _asked_of(channel, permission))
+        {"key": one.key, "label": one.label, "path": reverse(one.url_name, args=[channel.name])}
+        for one in sorted(known, key=lambda one: one.order)
+        if can(actor, one.permission, _asked_of(channel, one.permission))
     ]
     return {
         "channel": channel,

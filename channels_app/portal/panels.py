@@ -10,10 +10,10 @@ from django.db.models import F, Q, Sum
 from django.urls import reverse
 
 from channels_app.models import Channel, Package
-from channels_app.portal import channels, lines, reads
-from condahub.accounts.policy import Actor
+from channels_app.portal import channels, lines, reads, requests
+from condahub.accounts.policy import Actor, Permission
 from condahub.portal import registry
-from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel
+from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel, Tab
 
 MINE_SHOWN = 8
 
@@ -22,6 +22,9 @@ def register() -> None:
     """Called once, when the app is ready."""
     registry.register_navigation(NavigationEntry("Channels", "packages", "/ui/channels", 10, anonymous=True))
     registry.register_welcome("/ui/channels")
+    registry.register_navigation(NavigationEntry("Requests", "message-circle", "/ui/requests", 60))
+    registry.register_panel(Panel("requests/panel.html", requests.waiting_panel, 15))
+    registry.register_organization_tab(Tab("policy", "Policy", "packages:organization_policy", Permission.ORGANIZATION_READ, 50))
     registry.register_panel(Panel("channels/panels/mine.html", my_channels, 20))
     registry.register_organization_panel(OrganizationPanel("channels/panels/organization.html", channels.organization_panel, 10))
     registry.register_search(search, order=10)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from channels_app.portal import channels, packages, revisions, rights, uploads
+from channels_app.portal import channels, packages, policies, requests, revisions, rights, uploads
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 app_name = "channels"
@@ -16,6 +16,10 @@ urlpatterns: list[URLPattern] = [
     path("/<text:channel>/files/<text:subdir>/<text:filename>", packages.file, name="file"),
     path("/<text:channel>/revisions", revisions.revision_list, name="revisions"),
     path("/<text:channel>/revisions/<number:number>", revisions.revision, name="revision"),
+    path("/<text:channel>/policy", policies.channel_policy, name="policy"),
+    path("/<text:channel>/policy/release", policies.release, name="policy_release"),
+    path("/<text:channel>/policy/waivers/<number:number>/revoke", policies.waiver_revoke, name="waiver_revoke"),
+    path("/<text:channel>/ask", requests.ask, name="ask"),
     path("/<text:channel>/members", rights.members, name="members"),
     path("/<text:channel>/members/<number:number>/revoke", rights.revoke, name="revoke"),
     path("/<text:channel>/activity", rights.activity, name="activity"),

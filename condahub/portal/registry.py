@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from condahub.accounts.models import Organization
+from condahub.accounts.permissions import Permission
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import NewToken
 from condahub.portal.paste import Paste
@@ -43,6 +44,17 @@ class OrganizationPanel:
 
 
 @dataclass(frozen=True)
+class Tab:
+    """One tab of an object's pages. url_name: takes the object's name; permission: what opens it, asked of the object."""
+
+    key: str
+    label: str
+    url_name: str
+    permission: Permission
+    order: int
+
+
+@dataclass(frozen=True)
 class Found:
     """One thing that a search found."""
 
@@ -62,6 +74,7 @@ TokenPastes = Callable[[Actor, str, NewToken], Sequence[Paste]]
 _navigation: list[NavigationEntry] = []
 _panels: list[Panel] = []
 _organization_panels: list[OrganizationPanel] = []
+_organization_tabs: list[Tab] = []
 _searches: list[tuple[int, Search]] = []
 _usages: list[Usage] = []
 _audit_links: dict[str, LinkOf] = {}
@@ -79,6 +92,14 @@ def register_panel(panel: Panel) -> None:
 
 def register_organization_panel(panel: OrganizationPanel) -> None:
     _organization_panels.append(panel)
+
+
+def register_organization_tab(tab: Tab) -> None:
+    _organization_tabs.append(tab)
+
+
+def organization_tabs() -> list[Tab]:
+    return list(_organization_tabs)
 
 
 def register_search(search: Search, *, order: int) -> None:

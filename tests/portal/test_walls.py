@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver
+from django.utils import timezone
 
 from channels_app.portal import urls as channel_urls
+from channels_app.portal import urls_wide
+from channels_app.services.policies import waive
+from channels_app.services.requests import ask
+from channels_app.services.scopes import Scope
 from condahub.accounts import services
 from condahub.accounts.policy import SYSTEM, Actor
 from condahub.jobs.models import Job
@@ -47,6 +53,11 @@ GET  /ui/{organization}/robots/{robot}/tokens        - - - - - o s
 POST /ui/{organization}/robots/{robot}/deactivate    - - - - - o s
 GET  /ui/{organization}/activity                     - - - - - o s
 GET  /ui/{organization}/settings                     - - - - - o s
+GET  /ui/requests                                    - u r c m o s
+GET  /ui/requests/{request}                          - - r - m o s
+POST /ui/requests/{request}/answer                   - - r - m o s
+GET  /ui/policy                                      - - - - - - s
+GET  /ui/{organization}/policy                       - - r c m o s
 GET  /ui/channels                                    a u r c m o s
 GET  /ui/channels/new                                - u r c m o s
 GET  /ui/channels/{public}                           a u r c m o s
@@ -56,6 +67,10 @@ POST /ui/channels/{channel}/packages/{package}/change  - - r c m o s
 GET  /ui/channels/{channel}/files/{subdir}/{filename}  - - r c m o s
 GET  /ui/channels/{channel}/revisions                - - r c m o s
 GET  /ui/channels/{channel}/revisions/{number}       - - r c m o s
+GET  /ui/channels/{channel}/policy                   - - r c m o s
+POST /ui/channels/{channel}/policy/release           - - - - m o s
+POST /ui/channels/{channel}/policy/waivers/{waiver}/revoke  - - r c m o s
+GET  /ui/channels/{channel}/ask                      - - r c m o s
 GET  /ui/channels/{channel}/members                  - - - - m o s
 POST /ui/channels/{channel}/members/{grant}/revoke   - - - - m o s
 GET  /ui/channels/{channel}/activity                 - - - - - o s
@@ -84,13 +99,14 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str) -> set[str]
 
 def test_every_page_has_its_row() -> None:
     in_table = {re.sub(r"{\w+}", "{}", path) for _, path, _ in rows()}
-    in_urls = addresses(list(portal_urls.urlpatterns), "/ui/") | addresses(list(channel_urls.urlpatterns), "/ui/channels")
+    in_urls = addresses([*portal_urls.urlpatterns, *urls_wide.urlpatterns], "/ui/")
+    in_urls |= addresses(list(channel_urls.urlpatterns), "/ui/channels")
     assert in_urls - in_table == set(), "these have no row"
     assert in_table - in_urls == set(), "these rows have no page"
 
 
 def test_no_organization_can_be_called_like_a_page() -> None:
-    firsts = {str(pattern.pattern).split("/")[0] for pattern in portal_urls.urlpatterns} | {"channels"}
+    firsts = {str(pattern.pattern).split("/")[0] for pattern in (*portal_urls.urlpatterns, *urls_wide.urlpatterns)} | {"channels"}
     assert {word for word in firsts if word and "<" not in word} <= RESERVED_NAMES
 
 
@@ -104,7 +120,10 @@ def values(world: World) -> dict[str, str]:
     given = services.grant(actor=owner, on=world.inner, role="reader", user=services.create_user(actor=SYSTEM, username="guest"))
     found = {"organization": "acme", "channel": "inner", "public": "outer", "package": "inside", "subdir": "noarch", "number": "1"}
     found |= {"filename": "inside-1.0-0.conda", "job": str(job.pk), "token": str(token.pk), "grant": str(given.pk)}
-    return found | {"team": "core", "robot": "bot"}
+    wanted, _ = ask(actor=Actor.of(world.people["reader"]), channel=world.inner, spec="numpy", reason="for the report")
+    until = timezone.now() + timedelta(days=1)
+    waived = waive(actor=owner, scope=Scope.of_channel(world.inner), what="numpy", reason="for the report", expires_at=until)
+    return found | {"team": "core", "robot": "bot", "request": str(wanted.pk), "waiver": str(waived.pk)}
 
 
 def test_who_looks_at_which_page(world: World, visit: type[Visitor], values: dict[str, str]) -> None:

@@ -14,12 +14,13 @@ from django.urls import reverse
 from condahub.accounts import selectors, services
 from condahub.accounts.api import lookups
 from condahub.accounts.models import Organization, User
-from condahub.accounts.policy import HUB, Actor, Permission, can, require
+from condahub.accounts.policy import HUB, Permission, can, require
 from condahub.api import probing
 from condahub.audit import selectors as audit_selectors
-from condahub.errors import HubError, NotFound, Throttled, Unprocessable
+from condahub.errors import HubError, Throttled, Unprocessable
 from condahub.portal import paging, registry
 from condahub.portal.forms import MemberForm, OrganizationForm, OrganizationSettingsForm, RobotForm, TeamForm, TokenForm
+from condahub.portal.organization_frame import found_organization, organization_head
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 from condahub.portal.views.account import create_from, show_secret, token_rows
 
@@ -61,10 +62,10 @@ def organization_new(request: PortalRequest) -> HttpResponseBase:
 
 @page()
 def overview(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization)
+    found = found_organization(request.actor, organization)
     made = registry.organization_panels(request.actor, found)
     context = {
-        **_head(request, found, "overview"),
+        **organization_head(request, found, "overview"),
         "panels": [{"template": panel.template, **values} for panel, values in made],
         "used": registry.used_bytes([found.pk]).get(found.pk, 0),
     }
@@ -73,7 +74,7 @@ def overview(request: PortalRequest, organization: str) -> HttpResponseBase:
 
 @page(methods=("GET", "HEAD", "POST"))
 def members(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.MEMBER_READ)
+    found = found_organization(request.actor, organization, Permission.MEMBER_READ)
     form = MemberForm(request.POST or None)
     error = None
     if request.method == "POST" and form.is_valid():
@@ -85,7 +86,7 @@ def members(request: PortalRequest, organization: str) -> HttpResponseBase:
             error = refused
     grants = selectors.grants_on(request.actor, found)
     context = {
-        **_head(request, found, "members"),
+        **organization_head(request, found, "members"),
         "members": selectors.members_of(request.actor, found),
         "grants": [given for given in grants if given.user_id is not None],
         "form": form,
@@ -96,7 +97,7 @@ def members(request: PortalRequest, organization: str) -> HttpResponseBase:
 
 @page(methods=("POST",))
 def grant_revoke(request: PortalRequest, organization: str, number: int) -> HttpResponseBase:
-    found = _found(request.actor, organization)
+    found = found_organization(request.actor, organization)
 
     def revoke() -> str:
         given = lookups.grant_of(request.actor, found, number)
@@ -108,7 +109,7 @@ def grant_revoke(request: PortalRequest, organization: str, number: int) -> Http
 
 @page(methods=("GET", "HEAD", "POST"))
 def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.MEMBER_READ)
+    found = found_organization(request.actor, organization, Permission.MEMBER_READ)
     form = TeamForm(request.POST or None)
     error = None
     if request.method == "POST" and form.is_valid():
@@ -119,7 +120,7 @@ def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
             error = refused
     rows = selectors.teams_of(request.actor, found).prefetch_related("group__user_set")
     context = {
-        **_head(request, found, "teams"),
+        **organization_head(request, found, "teams"),
         "teams": [{"team": team, "people": list(team.group.user_set.all())} for team in rows],
         "form": form,
         "may_change": can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal,
@@ -130,7 +131,7 @@ def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
 @page(methods=("POST",))
 def team_change(request: PortalRequest, organization: str, slug: str) -> HttpResponseBase:
     """One of three: a person comes, a person goes, the team goes."""
-    found = _found(request.actor, organization, Permission.MEMBER_READ)
+    found = found_organization(request.actor, organization, Permission.MEMBER_READ)
 
     def change() -> str:
         team = lookups.team_of(request.actor, found, slug)
@@ -151,7 +152,7 @@ def team_change(request: PortalRequest, organization: str, slug: str) -> HttpRes
 
 @page(methods=("GET", "HEAD", "POST"))
 def robots(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.TOKEN_READ)
+    found = found_organization(request.actor, organization, Permission.TOKEN_READ)
     form = RobotForm(request.POST or None)
     error = None
     if request.method == "POST" and form.is_valid():
@@ -167,7 +168,7 @@ def robots(request: PortalRequest, organization: str) -> HttpResponseBase:
     for row, token in zip(token_rows(rows), rows, strict=True):
         by_owner.setdefault(token.owner_id, []).append(row)
     context = {
-        **_head(request, found, "robots"),
+        **organization_head(request, found, "robots"),
         "robots": [{"robot": robot, "short": robot.username.partition("+")[2], "tokens": by_owner.get(robot.pk, [])} for robot in accounts],
         "form": form,
         "may_change": can(request.actor, Permission.TOKEN_CREATE, found),
@@ -178,7 +179,7 @@ def robots(request: PortalRequest, organization: str) -> HttpResponseBase:
 
 @page(methods=("GET", "HEAD", "POST"))
 def robot_token(request: PortalRequest, organization: str, robot: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.TOKEN_CREATE)
+    found = found_organization(request.actor, organization, Permission.TOKEN_CREATE)
     owner = lookups.robot_of(request.actor, found, robot)
     form = TokenForm(request.POST or None)
     error = None
@@ -187,13 +188,13 @@ def robot_token(request: PortalRequest, organization: str, robot: str) -> HttpRe
             return show_secret(request, create_from(request, form, owner=owner), form, back=_path(found, "robots"))
         except HubError as refused:
             error = refused
-    context = {**_head(request, found, "robots"), "form": form, "robot": owner, "back": _path(found, "robots")}
+    context = {**organization_head(request, found, "robots"), "form": form, "robot": owner, "back": _path(found, "robots")}
     return show(request, "portal/account/token_new.html", context, error=error)
 
 
 @page(methods=("POST",))
 def robot_deactivate(request: PortalRequest, organization: str, robot: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.TOKEN_REVOKE)
+    found = found_organization(request.actor, organization, Permission.TOKEN_REVOKE)
 
     def deactivate() -> str:
         account: User = lookups.robot_of(request.actor, found, robot)
@@ -205,20 +206,20 @@ def robot_deactivate(request: PortalRequest, organization: str, robot: str) -> H
 
 @page()
 def activity(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.ORGANIZATION_AUDIT)
+    found = found_organization(request.actor, organization, Permission.ORGANIZATION_AUDIT)
     rows = audit_selectors.events_of(request.actor, found)
     filters = {name: asked(request, name) for name in ("action", "actor")}
     if filters["action"]:
         rows = rows.filter(action__startswith=filters["action"])
     if filters["actor"]:
         rows = rows.filter(actor_label=filters["actor"])
-    context = {**_head(request, found, "activity"), "page": events_page(request, rows), **filters}
+    context = {**organization_head(request, found, "activity"), "page": events_page(request, rows), **filters}
     return show(request, "portal/organizations/activity.html", context)
 
 
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = _found(request.actor, organization, Permission.ORGANIZATION_UPDATE)
+    found = found_organization(request.actor, organization, Permission.ORGANIZATION_UPDATE)
     form = OrganizationSettingsForm(request.POST or None, initial={"title": found.title, "description": found.description})
     error = None
     if request.method == "POST" and form.is_valid():
@@ -227,7 +228,7 @@ def settings(request: PortalRequest, organization: str) -> HttpResponseBase:
             return done(request, _path(found, "settings"), "Saved.")
         except HubError as refused:
             error = refused
-    return show(request, "portal/organizations/settings.html", {**_head(request, found, "settings"), "form": form}, error=error)
+    return show(request, "portal/organizations/settings.html", {**organization_head(request, found, "settings"), "form": form}, error=error)
 
 
 def events_page(request: PortalRequest, rows: Any) -> dict[str, Any]:
@@ -262,30 +263,6 @@ class slow_probing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, HubError) and error.code == probing.PROBED_CODE:
             probing.count(self._key)
-
-
-def _found(actor: Actor, name: str, permission: Permission = Permission.ORGANIZATION_READ) -> Organization:
-    """The organization, if the actor has this right on it; else NotFound, for what is hidden as for what is not there."""
-    found = selectors.visible_organizations(actor).select_related("personal_of").filter(name=name).first()
-    if found is None:
-        raise NotFound("There is no such page, or you may not see it.", hint="Check the address, or search for what you look for.")
-    require(actor, permission, found)
-    return found
-
-
-def _head(request: PortalRequest, organization: Organization, tab: str) -> dict[str, Any]:
-    tabs = [
-        ("overview", "Overview", _path(organization), Permission.ORGANIZATION_READ),
-        ("members", "Members", _path(organization, "members"), Permission.MEMBER_READ),
-        ("teams", "Teams", _path(organization, "teams"), Permission.MEMBER_READ),
-        ("robots", "Robots", _path(organization, "robots"), Permission.TOKEN_READ),
-        ("activity", "Activity", _path(organization, "activity"), Permission.ORGANIZATION_AUDIT),
-        ("settings", "Settings", _path(organization, "settings"), Permission.ORGANIZATION_UPDATE),
-    ]
-    shown = [
-        {"key": key, "label": label, "path": path} for key, label, path, permission in tabs if can(request.actor, permission, organization)
-    ]
-    return {"organization": organization, "tabs": shown, "tab": tab}
 
 
 def _path(organization: Organization, part: str = "") -> str:

@@ -1,0 +1,44 @@
+"""What all pages of an organization share: who may see it, headline and tabs, also those of the apps above."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+
+from condahub.accounts import selectors
+from condahub.accounts.models import Organization
+from condahub.accounts.policy import Actor, Permission, can, require
+from condahub.errors import NotFound
+from condahub.portal import registry
+from condahub.portal.page import PortalRequest
+from condahub.portal.registry import Tab
+
+OWN_TABS = (
+    Tab("overview", "Overview", "portal:organization", Permission.ORGANIZATION_READ, 0),
+    Tab("members", "Members", "portal:organization_members", Permission.MEMBER_READ, 20),
+    Tab("teams", "Teams", "portal:organization_teams", Permission.MEMBER_READ, 30),
+    Tab("robots", "Robots", "portal:organization_robots", Permission.TOKEN_READ, 40),
+    Tab("activity", "Activity", "portal:organization_activity", Permission.ORGANIZATION_AUDIT, 90),
+    Tab("settings", "Settings", "portal:organization_settings", Permission.ORGANIZATION_UPDATE, 99),
+)
+
+
+def found_organization(actor: Actor, name: str, permission: Permission = Permission.ORGANIZATION_READ) -> Organization:
+    """The organization, if the actor has this right on it; else NotFound, for what is hidden as for what is not there."""
+    found = selectors.visible_organizations(actor).select_related("personal_of").filter(name=name).first()
+    if found is None:
+        raise NotFound("There is no such page, or you may not see it.", hint="Check the address, or search for what you look for.")
+    require(actor, permission, found)
+    return found
+
+
+def organization_head(request: PortalRequest, organization: Organization, tab: str) -> dict[str, Any]:
+    """The context of an organization's frame, with the tabs that the actor may open."""
+    tabs = sorted((*OWN_TABS, *registry.organization_tabs()), key=lambda one: one.order)
+    shown = [
+        {"key": one.key, "label": one.label, "path": reverse(one.url_name, args=[organization.name])}
+        for one in tabs
+        if can(request.actor, one.permission, organization)
+    ]
+    return {"organization": organization, "tabs": shown, "tab": tab}
