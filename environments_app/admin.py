@@ -14,6 +14,7 @@ from environments_app.models import (
     Lock,
     Redistribution,
     Specification,
+    Wheel,
 )
 
 
@@ -75,3 +76,10 @@ class RedistributionAdmin(LookOnly):
 class EnvironmentSettingsAdmin(LookOnly):
     list_display = ("organization", "environment", "changed_at", "changed_by")
     list_select_related = ("organization", "environment__organization")
+
+
+@admin.register(Wheel)
+class WheelAdmin(LookOnly):
+    list_display = ("filename", "organization", "size", "created_at")
+    list_select_related = ("organization",)
+    search_fields = ("name", "sha256")

@@ -12,6 +12,7 @@ from environments_app.models.build import (
 from environments_app.models.environment import Environment, EnvironmentSettings, Redistribution
 from environments_app.models.specification import Specification, SpecificationKind
 from environments_app.models.states import FINAL_STATES, BuildState, Phase
+from environments_app.models.wheel import Wheel
 
 __all__ = [
     "FINAL_STATES",
@@ -29,4 +30,5 @@ __all__ = [
     "Redistribution",
     "Specification",
     "SpecificationKind",
+    "Wheel",
 ]

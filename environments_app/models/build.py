@@ -161,9 +161,11 @@ class ArtifactKind(models.TextChoices):
     PIXI_LOCK = "pixi.lock", "pixi.lock"
     CONDA_LOCK = "conda-lock", "conda-lock.yml"
     EXPLICIT = "explicit", "@EXPLICIT"
-    ARCHIVE = "archive", "relocatable archive"
+    ARCHIVE = "archive", "relocatable archive (.tar.gz)"
+    ARCHIVE_ZSTD = "archive-zstd", "relocatable archive (.tar.zst)"
     INSTALLER = "installer", "self-extracting installer"
-    SBOM = "sbom", "list of materials"
+    SBOM = "sbom", "bill of materials (CycloneDX)"
+    SBOM_SPDX = "sbom-spdx", "bill of materials (SPDX)"
     LOG = "log", "log"
 
 
