@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from condahub.errors import Unavailable
 from condahub.storage.temporary import TemporaryBlob
 
-NAMESPACES = frozenset({"packages", "index", "artifacts"})
+NAMESPACES = frozenset({"packages", "index", "artifacts", "upstream"})
 # Enough for the disk to take several fsyncs in one go.
 PUT_THREADS = 8
 STREAM_BYTES = 256 * 1024
@@ -62,6 +62,11 @@ class BlobStore(ABC):
     @abstractmethod
     def keep(self, temp: TemporaryBlob) -> None:
         """Moves the temporary file into the store under its sha256: durable first, visible after, quietly when it is there already."""
+
+    def keep_many(self, temps: Sequence[TemporaryBlob]) -> None:
+        """The same for many files: all are durable when it returns, and none is visible before it is."""
+        with ThreadPoolExecutor(PUT_THREADS, thread_name_prefix="keep-blobs") as pool:
+            list(pool.map(self.keep, temps))
 
     @abstractmethod
     def find(self, sha256: str) -> BlobEntry | None:

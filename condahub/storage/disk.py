@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from condahub.durable import sync_filesystem
 from condahub.storage.base import STREAM_BYTES, BlobEntry, BlobMissing, BlobStore
 from condahub.storage.temporary import TemporaryBlob, storage_error, storage_errors, store_lost, temporary_folder
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 # Lies in the store's root from its first start on: a volume that is not mounted is an empty folder without it.
 MARKER = ".condahub-store"
+# From so many on, syncing the filesystem costs less than syncing each file and its folder.
+SYNC_ALL_FROM_FILES = 8
 
 
 class DiskStore(BlobStore):
@@ -41,6 +44,24 @@ class DiskStore(BlobStore):
             os.rename(temp.path, target)
             temp.kept = True
             sync_folder(target.parent)
+
+    def keep_many(self, temps: Sequence[TemporaryBlob]) -> None:
+        self.require_marker()
+        fresh = [temp for temp in temps if not self._renew(temp.sha256, temp.size)]
+        if len(fresh) < SYNC_ALL_FROM_FILES:
+            for temp in fresh:
+                self.keep(temp)
+            return
+        with storage_errors("keeping blobs"):
+            for temp in fresh:
+                os.chmod(temp.path, 0o444)
+            sync_filesystem(temporary_folder())
+            for temp in fresh:
+                target = self._path(temp.sha256)
+                self._make_folder(target.parent)
+                os.rename(temp.path, target)
+                temp.kept = True
+            sync_filesystem(self.root)
 
     def find(self, sha256: str) -> BlobEntry | None:
         with storage_errors("looking for a blob"):

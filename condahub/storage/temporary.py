@@ -101,6 +101,13 @@ class TemporaryBlob:
             os.fchmod(self._fd, 0o444)
             os.fsync(self._fd)
 
+    def park(self) -> ParkedBlob:
+        """The same file closed, to wait with many others for `BlobStore.keep_many`; this object lets go of it."""
+        parked = ParkedBlob(self)
+        self.kept = True
+        self.close()
+        return parked
+
     def close(self) -> None:
         """Closes the file, and removes it unless it was kept; may be called again."""
         if self._fd >= 0:
@@ -111,6 +118,40 @@ class TemporaryBlob:
                 self.path.unlink(missing_ok=True)
             except OSError as error:
                 logger.warning("storage: a temporary file stays behind: %s", error.strerror)
+
+
+class ParkedBlob(TemporaryBlob):
+    """A temporary file that is written and holds no descriptor."""
+
+    def __init__(self, written: TemporaryBlob) -> None:
+        self.path, self.size, self.kept = written.path, written.size, False
+        self._digests = (written.sha256, written.md5)
+        self._fd = -1
+
+    @property
+    def sha256(self) -> str:
+        return self._digests[0]
+
+    @property
+    def md5(self) -> str:
+        return self._digests[1]
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        raise ValueError("a parked file is written")
+
+    def sync(self) -> None:
+        with storage_errors("writing a temporary file"):
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            super().sync()
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def close(self) -> None:
+        """Removes it unless it was kept."""
+        if not self.kept:
+            self.path.unlink(missing_ok=True)
 
 
 def require_space(folder: Path, expected_bytes: int) -> None:

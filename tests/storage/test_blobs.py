@@ -69,6 +69,23 @@ def test_many_small_ones_come_back_in_order_and_by_name(store: BlobStore) -> Non
     assert all(abs(entry.mtime - time.time()) < 60 for entry in store.iterate())
 
 
+@pytest.mark.parametrize("count", [3, 20])
+def test_many_parked_files_are_kept_at_once(store: BlobStore, settings: Settings, count: int) -> None:
+    datas = [b"%d" % number for number in range(count)] + [b"0"]
+    parked = []
+    for data in datas:
+        with store.temporary() as temp:
+            temp.write(data)
+            parked.append(temp.park())
+    assert not any(store.exists(one.sha256) for one in parked)
+    store.keep_many(parked)
+    for one, data in zip(parked, datas, strict=True):
+        assert store.read_bytes(one.sha256) == data
+        assert one.md5 == hashlib.md5(data).hexdigest()
+        one.close()
+    assert left_behind(settings) == []
+
+
 def test_namespaces_do_not_mix(store: BlobStore) -> None:
     store.put_bytes(DATA)
     assert not blobs("index").exists(SHA256)
