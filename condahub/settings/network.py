@@ -6,3 +6,7 @@ from condahub.settings.env import env
 
 # Networks (10.0.0.0/8), addresses and host names.
 CONDAHUB_PRIVATE_NETWORKS_ALLOWED = env.list("CONDAHUB_PRIVATE_NETWORKS_ALLOWED", default=[])
+
+# Folders of this machine that mirrors may read as upstreams, and the proxy of mirrors that have none of their own.
+CONDAHUB_MIRROR_LOCAL_FOLDERS = env.list("CONDAHUB_MIRROR_LOCAL_FOLDERS", default=[])
+CONDAHUB_MIRROR_PROXY = env.str("CONDAHUB_MIRROR_PROXY", default="")
