@@ -31,7 +31,7 @@ def resolved(request: Resolve) -> Resolved:
         provided = here if here and subdir == request.platform else in_lock(platform, here)
         chosen[subdir] = _ask(request, subdir, provided)
         _say({"log": f"{subdir}: {len(chosen[subdir])} wheels beside {len(provided)} Python packages of conda's"})
-    fetcher = Fetcher(proxy=request.proxy, folder=Path(request.folder), max_bytes=request.max_bytes)
+    fetcher = Fetcher(proxy=request.proxy, folder=Path(request.folder), max_bytes=request.max_bytes, known=request.known)
     try:
         total, done, platforms = sum(len(wheels) for wheels in chosen.values()), 0, {}
         for subdir, wheels in chosen.items():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 import zipfile
+from collections.abc import Mapping
 from email.parser import HeaderParser
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 from packaging.utils import canonicalize_name
@@ -24,10 +26,11 @@ TIMEOUT_SECONDS = 60.0
 class Fetcher:
     """Wheels into a folder, at most `max_bytes` of all of them; what several platforms share is fetched once."""
 
-    def __init__(self, *, proxy: str, folder: Path, max_bytes: int) -> None:
+    def __init__(self, *, proxy: str, folder: Path, max_bytes: int, known: Mapping[str, str] = MappingProxyType({})) -> None:
         self._client = httpx.Client(proxy=proxy, trust_env=False, follow_redirects=True, timeout=TIMEOUT_SECONDS)
         self._folder = folder
         self._left_bytes = max_bytes
+        self._known = known
         self._by_address: dict[str, tuple[PypiRecord, Fetched]] = {}
 
     @property
@@ -42,7 +45,7 @@ class Fetcher:
         """The record of a wheel that is now here, and is what it should be. Raises PipFailed, WheelRefused."""
         known = self._by_address.get(chosen.address)
         if known is None:
-            path, sha256, size = self._download(chosen)
+            path, sha256, size = self._known_file(chosen) or self._download(chosen)
             record = _record(path, chosen, sha256, size)
             one = Fetched(
                 sha256=sha256,
@@ -55,6 +58,15 @@ class Fetcher:
             )
             known = self._by_address[chosen.address] = (record, one)
         return known[0]
+
+    def _known_file(self, chosen: Chosen) -> tuple[Path, str, int] | None:
+        """The wheel where the organization keeps it, if its bytes are still the right ones."""
+        path = Path(self._known[chosen.sha256]) if chosen.sha256 in self._known else None
+        if path is None or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return (path, digest, path.stat().st_size) if digest == chosen.sha256 else None
 
     def _download(self, chosen: Chosen) -> tuple[Path, str, int]:
         part = self._folder / f"{len(self._by_address)}.part"

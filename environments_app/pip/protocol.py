@@ -11,8 +11,8 @@ class Resolve(msgspec.Struct, kw_only=True):
     """Resolve `requirements` for each platform of the lock, and fetch the wheels into `folder`.
 
     prefix: where the packages of `platform` are linked; proxy: the only way out; index, extra_indexes: addresses of PEP 503
-    indexes, of which the extra ones come first; cache_folder: uv's, of one organization alone; max_bytes: of all wheels
-    together; exclude_newer: RFC 3339, '' for no limit.
+    indexes, of which the extra ones come first; cache_folder: uv's, of one organization alone; known: wheels that the
+    organization has, by sha256, which are not fetched again; max_bytes: of all wheels together; exclude_newer: RFC 3339, '' for no limit.
     """
 
     lock: HubLock
@@ -25,6 +25,7 @@ class Resolve(msgspec.Struct, kw_only=True):
     proxy: str
     folder: str
     cache_folder: str
+    known: dict[str, str] = {}
     max_bytes: int
     timeout_seconds: float
     exclude_newer: str = ""

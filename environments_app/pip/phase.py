@@ -1,0 +1,127 @@
+"""The pip phase of a build: resolve beside what conda linked, fetch, keep, and put the wheels into the staging folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from django.conf import settings
+
+from condahub.engine.lock import HubLock
+from condahub.engine.protocol import LinkWheels, LinkWheelsAnswer
+from condahub.engine.runner import child_environment
+from condahub.errors import HubError
+from condahub.net.guard import Guard, port_of
+from condahub.net.proxy import GuardedProxy
+from environments_app.building import folders
+from environments_app.building.context import BuildContext
+from environments_app.pip import wheels
+from environments_app.pip.protocol import Resolve, Resolved
+
+RESOLVE_SECONDS = 300.0
+
+
+def run(context: BuildContext) -> HubLock:
+    """The lock with its wheels, which lie in the staging folder then, if this machine's platform is in it. Raises HubError.
+
+    A lock that names wheels already, and a request without pip lines, is taken as it is: the very same wheels are put there.
+    """
+    with _folder() as folder:
+        lock = context.known_lock
+        if context.request.get("pip"):
+            lock = _resolved(context, folder).lock
+        if context.platform in lock.platforms and lock.platform(context.platform).pypi:
+            _link(context, lock, folder)
+        return lock
+
+
+def _resolved(context: BuildContext, folder: Path) -> Resolved:
+    options = context.request.get("pip_options", {})
+    index = options.get("index_url") or ""
+    if not index:
+        raise HubError(
+            "No index of pip packages is set for this environment.",
+            code="no_pip_index",
+            status=422,
+            hint="Name one with '--index-url', or ask IT for the setting 'pip_index'.",
+        )
+    organization_id = context.build.environment.organization_id
+    with GuardedProxy(Guard.parse(settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED), own=_own_doors()) as proxy:
+        request = Resolve(
+            lock=context.known_lock,
+            requirements=tuple(context.request["pip"]),
+            platform=context.platform,
+            prefix=str(context.staging) if context.platform in context.known_lock.platforms else "",
+            index=index,
+            extra_indexes=tuple(options.get("extra_index_urls", ())),
+            prerelease=bool(options.get("pre")),
+            proxy=proxy.address,
+            folder=str(folder),
+            cache_folder=str(_uv_cache(organization_id)),
+            known=wheels.known_paths(organization_id),
+            max_bytes=context.limits.environment_bytes,
+            timeout_seconds=min(RESOLVE_SECONDS, context.remaining_seconds()),
+        )
+        # The proxy's address is in the request: whatever else the child were to try goes to a port where nothing listens.
+        result = context.job.run_child(
+            [sys.executable, "-s", "-P", "-m", "environments_app.pip.child"],
+            stdin=msgspec.to_builtins(request),
+            env=child_environment(()),
+            timeout_seconds=context.remaining_seconds(),
+            max_memory_bytes=context.limits.memory_bytes,
+        )
+        for host in sorted(set(proxy.refused)):
+            context.job.log(
+                f"A connection to '{host}' was refused: it is not allowed, or leads to an address that is not public.", "warning"
+            )
+    resolved = msgspec.convert(result, Resolved)
+    wheels.keep(organization_id, resolved.wheels)
+    return resolved
+
+
+def _link(context: BuildContext, lock: HubLock, folder: Path) -> None:
+    records = lock.platform(context.platform).pypi
+    with wheels.at_hand(context.build.environment.organization_id, records, folder) as paths:
+        answer = context.run_engine(
+            LinkWheels(
+                lock=lock.only(context.platform),
+                platform=context.platform,
+                staging=str(context.staging),
+                prefix=str(context.prefix),
+                wheels=paths,
+                max_bytes=max(0, context.limits.environment_bytes - context.size),
+            )
+        )
+    assert isinstance(answer, LinkWheelsAnswer)
+    context.size += answer.total_bytes
+    context.job.log(f"{answer.packages} wheels, {answer.files} files, {answer.total_bytes} bytes")
+    for warning in answer.warnings:
+        context.job.log(warning, "warning")
+
+
+def _own_doors() -> frozenset[tuple[str, int]]:
+    parts = urlsplit(settings.CONDAHUB_PUBLIC_URL)
+    return frozenset({(parts.hostname or "", port_of(parts))})
+
+
+def _uv_cache(organization_id: int) -> Path:
+    """What uv remembers of indexes for one organization's builds."""
+    folder = folders.caches() / f"p{organization_id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folders.stagings().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".wheels-", dir=folders.stagings()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,112 @@
+"""The wheels that an organization's builds are made of: kept by content, found again, counted, collected."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db.models import Exists, OuterRef, Sum
+from django.utils import timezone
+
+from condahub.engine.records import PypiRecord
+from condahub.engine.wheels import WheelRefused
+from condahub.ops.gc import Collected, Sweep
+from condahub.storage.blobs import blobs
+from environments_app.models import BuildPackage, Wheel
+from environments_app.pip.protocol import Fetched
+
+NAMESPACE = "artifacts"
+READ_BYTES = 1024 * 1024
+BATCH = 500
+
+
+def keep(organization_id: int, wheels: Iterable[Fetched]) -> None:
+    """Keep the bytes of wheels that were fetched and checked, and say whose they are."""
+    store = blobs(NAMESPACE)
+    for one in wheels:
+        # One that is known counts as new, so that no collector takes it before the build names it.
+        known = Wheel.objects.filter(organization_id=organization_id, sha256=one.sha256).update(created_at=timezone.now())
+        if known and one.path == str(store.local_path(one.sha256)):
+            continue
+        with store.temporary(one.size) as temporary:
+            with open(one.path, "rb") as file:
+                while piece := file.read(READ_BYTES):
+                    temporary.write(piece)
+            if temporary.sha256 != one.sha256:
+                raise WheelRefused(f"The wheel {one.filename} changed while it was kept.", code="hash_mismatch")
+            store.keep(temporary)
+        Wheel.objects.get_or_create(
+            organization_id=organization_id,
+            sha256=one.sha256,
+            defaults={
+                "filename": one.filename[:255],
+                "name": one.name[:128],
+                "version": one.version[:128],
+                "size": one.size,
+                "address": one.address[:2000],
+            },
+        )
+
+
+def known_paths(organization_id: int) -> dict[str, str]:
+    """Where the wheels of an organization lie, by sha256; none where the store is no folder of this machine."""
+    store = blobs(NAMESPACE)
+    found: dict[str, str] = {}
+    for sha256 in Wheel.objects.filter(organization_id=organization_id).values_list("sha256", flat=True):
+        path = store.local_path(sha256)
+        if path is None:
+            return {}
+        found[sha256] = str(path)
+    return found
+
+
+@contextmanager
+def at_hand(organization_id: int, records: Iterable[PypiRecord], folder: Path) -> Iterator[dict[str, str]]:
+    """Files of these wheels by sha256, as long as the block lasts. Raises WheelRefused for one that the organization never had."""
+    store = blobs(NAMESPACE)
+    wanted = {record.sha256: record for record in records}
+    held = set(Wheel.objects.filter(organization_id=organization_id, sha256__in=wanted).values_list("sha256", flat=True))
+    paths: dict[str, str] = {}
+    copies: list[Path] = []
+    try:
+        for sha256, record in wanted.items():
+            if sha256 not in held:
+                raise WheelRefused(f"The hub does not have the wheel {record.filename}.", code="wheel_missing")
+            path = store.local_path(sha256)
+            if path is None:
+                path = folder / f"{sha256}.whl"
+                copies.append(path)
+                with store.open(sha256) as source, path.open("wb") as target:
+                    shutil.copyfileobj(source, target, READ_BYTES)
+            paths[sha256] = str(path)
+        yield paths
+    finally:
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+
+
+def addresses(organization_id: int, digests: Iterable[str]) -> Mapping[str, str]:
+    """Where wheels were fetched from, by sha256."""
+    rows = Wheel.objects.filter(organization_id=organization_id, sha256__in=list(digests))
+    return dict(rows.values_list("sha256", "address"))
+
+
+def used_by_organization(organization_id: int) -> int:
+    """Bytes of an organization's wheels."""
+    return Wheel.objects.filter(organization_id=organization_id).aggregate(total=Sum("size"))["total"] or 0
+
+
+def collect_wheels(sweep: Sweep) -> Iterator[Collected]:
+    """Wheels that no build of their organization names any more; their bytes go with other artifacts'."""
+    named = BuildPackage.objects.filter(
+        kind=BuildPackage.Kind.PYPI, sha256=OuterRef("sha256"), build__environment__organization=OuterRef("organization")
+    )
+    loose = Wheel.objects.filter(~Exists(named), created_at__lt=sweep.cutoff)
+    count = 0
+    for pk in list(loose.order_by("pk").values_list("pk", flat=True)):
+        sweep.check()
+        # Asked again in the statement itself: a build may have come to need it.
+        count += 1 if sweep.dry_run else Wheel.objects.filter(~Exists(named), pk=pk).delete()[0]
+    yield Collected("wheels", count)
