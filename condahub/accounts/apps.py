@@ -12,6 +12,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from condahub.accounts import cache, checks
+        from condahub.accounts.signin import events
 
         cache.connect()
+        events.connect()
         checks.register_checks()

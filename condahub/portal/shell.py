@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -51,6 +52,11 @@ class Shell:
         """light, dark, or '' to follow the person's machine."""
         wanted = self._request.COOKIES.get(THEME_COOKIE, "")
         return wanted if wanted in THEMES else ""
+
+    @property
+    def mails(self) -> bool:
+        """Whether addresses can be verified."""
+        return bool(settings.CONDAHUB_EMAIL_ENABLED)
 
     @property
     def administers(self) -> bool:

@@ -8,6 +8,8 @@ from condahub.settings.queue import *  # noqa: F403
 from condahub.settings.cache import *  # noqa: F403
 from condahub.settings.rest import *  # noqa: F403
 from condahub.settings.mail import *  # noqa: F403
+from condahub.settings.signin import *  # noqa: F403
+from condahub.settings.directory import *  # noqa: F403
 from condahub.settings.network import *  # noqa: F403
 from condahub.settings.environments import *  # noqa: F403
 from condahub.settings.metrics import *  # noqa: F403

@@ -15,9 +15,9 @@ from channels_app.models import Channel, FileState, PackageFile
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import create_token
+from condahub.accounts.signin import patience
 from condahub.audit.models import AuditEvent
 from condahub.packages.maker import make_package
-from condahub.portal import signin
 from tests.api.conftest import World
 from tests.portal.conftest import Visitor
 from tests.queries import counted
@@ -229,7 +229,7 @@ def test_trying_passwords_is_slowed_down(world: World) -> None:
     user.set_password(PASSWORD)
     user.save()
     client = Client()
-    for _ in range(signin.MAX_FAILURES_A_NAME):
+    for _ in range(patience.MAX_FAILURES_A_NAME):
         assert client.post("/accounts/login/", {"username": "reader", "password": "no"}).status_code == 200
     stopped = client.post("/accounts/login/", {"username": "reader", "password": PASSWORD})
     assert stopped.status_code == 429 and stopped["Retry-After"] and "Too many sign-ins failed." in stopped.content.decode()

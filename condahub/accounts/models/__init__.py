@@ -2,7 +2,25 @@
 
 from condahub.accounts.models.grants import Grant, GrantSource
 from condahub.accounts.models.organizations import Organization, Team
+from condahub.accounts.models.sources import LDAP, MANUAL, OIDC_PREFIX, DirectoryAccount, Flag, GroupRule, RoleSource
 from condahub.accounts.models.tokens import ApiToken, TokenKind, TokenLimit
 from condahub.accounts.models.users import User, UserKind
 
-__all__ = ["ApiToken", "Grant", "GrantSource", "Organization", "Team", "TokenKind", "TokenLimit", "User", "UserKind"]
+__all__ = [
+    "LDAP",
+    "MANUAL",
+    "OIDC_PREFIX",
+    "ApiToken",
+    "DirectoryAccount",
+    "Flag",
+    "Grant",
+    "GrantSource",
+    "GroupRule",
+    "Organization",
+    "RoleSource",
+    "Team",
+    "TokenKind",
+    "TokenLimit",
+    "User",
+    "UserKind",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
-from condahub.accounts.models import Organization, Team, User
+from condahub.accounts.models import MANUAL, Organization, RoleSource, Team, User
 from condahub.accounts.policy import HUB, Actor, Permission, require
 from condahub.accounts.services.organizations import name_unavailable, require_alive
 from condahub.accounts.services.ownership import keeping_an_owner
@@ -65,16 +65,27 @@ def add_member(*, actor: Actor, team: Team, user: User) -> None:
     require_alive(team.organization)
     require_may_join(user, team.organization)
     with transaction.atomic():
+        if RoleSource.objects.filter(user=user, team=team).exists():
+            # A directory's group gave it already: now it outlasts that.
+            RoleSource.objects.get_or_create(user=user, team=team, flag="", source=MANUAL)
         user.groups.add(team.group)
         _record(actor, "team.add_member", team, member=user.username)
 
 
 def remove_member(*, actor: Actor, team: Team, user: User) -> None:
-    """Take somebody out; people may leave by themselves."""
+    """Take somebody out; people may leave by themselves. Whom a directory's group put in, is taken out there."""
     if actor.user_id != user.pk or actor.token is not None:
         require(actor, Permission.ORGANIZATION_MEMBERS, team.organization)
+    outside = RoleSource.objects.filter(user=user, team=team).exclude(source=MANUAL).first()
+    if outside is not None:
+        raise Conflict(
+            f"This membership comes from a group of {outside.source}.",
+            code="given_from_outside",
+            hint="Whoever keeps that group takes people out of it; the hub follows at their next sign-in or sync.",
+        )
     with transaction.atomic(), keeping_an_owner(team.organization):
         user.groups.remove(team.group)
+        RoleSource.objects.filter(user=user, team=team).delete()
         _record(actor, "team.remove_member", team, member=user.username)
 
 

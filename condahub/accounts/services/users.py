@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from condahub.accounts import cache
-from condahub.accounts.models import ApiToken, Organization, User, UserKind
+from condahub.accounts.models import MANUAL, ApiToken, Flag, Organization, RoleSource, User, UserKind
 from condahub.accounts.policy import HUB, Actor, Permission, require
 from condahub.accounts.services.organizations import create_personal_organization, require_alive
 from condahub.audit.services import record
@@ -100,6 +101,7 @@ def promote_user(
         raise Unprocessable("A robot account can't be staff.", code="robot_is_never_staff", hint="Give it grants instead.")
     asked = {"is_staff": is_staff, "is_superuser": is_superuser, "is_auditor": is_auditor}
     changes = {name: value for name, value in asked.items() if value is not None and getattr(user, name) != value}
+    _require_by_hand(user, changes)
     with transaction.atomic():
         if changes.get("is_superuser") is False:
             _require_another_administrator(user)
@@ -115,22 +117,33 @@ def deactivate_user(*, actor: Actor, user: User) -> User:
     _require_power_over(actor, user)
     if actor.user_id == user.pk:
         raise Conflict("You can't deactivate yourself.", code="own_account", hint="Ask another administrator.")
-    now = timezone.now()
     with transaction.atomic():
         if user.is_superuser:
             _require_another_administrator(user)
+        close_account(actor=actor, user=user)
+    return user
+
+
+def close_account(*, actor: Actor, user: User, why: str = "") -> None:
+    """Stop an account, end its sessions, revoke its tokens. Part of what the policy was asked for, or of what a directory says."""
+    with transaction.atomic():
         user.is_active = False
         user.save(update_fields=["is_active"])
-        revoked = ApiToken.objects.filter(owner=user, revoked_at__isnull=True).update(revoked_at=now)
-        record(
-            actor=actor,
-            action="user.deactivate",
-            target=user.username,
-            organization_id=user.organization_id,
-            details={"tokens_revoked": revoked},
-        )
+        revoked = ApiToken.objects.filter(owner=user, revoked_at__isnull=True).update(revoked_at=timezone.now())
+        sessions = end_sessions(user)
+        details: dict[str, Any] = {"tokens_revoked": revoked, "sessions_ended": sessions}
+        if why:
+            details["why"] = why
+        record(actor=actor, action="user.deactivate", target=user.username, organization_id=user.organization_id, details=details)
         transaction.on_commit(cache.forget)
-    return user
+
+
+def end_sessions(user: User) -> int:
+    """Every browser of that account is signed out, and stays so when the account is let in again. Returns how many."""
+    rows = list(UserSession.objects.filter(user=user))
+    for row in rows:
+        row.end()
+    return len(rows)
 
 
 def reactivate_user(*, actor: Actor, user: User) -> User:
@@ -151,6 +164,20 @@ def _require_power_over(actor: Actor, user: User) -> None:
         require(actor, Permission.USER_PROMOTE, HUB)
     else:
         require(actor, Permission.USER_MANAGE, HUB)
+
+
+def _require_by_hand(user: User, changes: dict[str, bool]) -> None:
+    """What a directory's group gives, it would give again at the next sign-in: only there it is taken away."""
+    for name, flag in (("is_staff", Flag.STAFF), ("is_auditor", Flag.AUDITOR)):
+        kept = RoleSource.objects.filter(user=user, flag=flag)
+        if changes.get(name) is False and (outside := kept.exclude(source=MANUAL).first()) is not None:
+            raise Conflict(
+                f"That comes from the group '{outside.group}' of {outside.source}.",
+                code="given_from_outside",
+                hint="Take the person out of that group, or delete the rule.",
+            )
+        if changes.get(name) is True and kept.exists():
+            RoleSource.objects.get_or_create(user=user, flag=flag, team=None, source=MANUAL)
 
 
 def _require_another_administrator(user: User) -> None:

@@ -13,9 +13,10 @@ from condahub.accounts.actors import Limit
 from condahub.accounts.models import ApiToken, User
 from condahub.accounts.permissions import SCOPE_BUNDLES
 from condahub.accounts.services import NewToken
+from condahub.accounts.signin import local, patience
 from condahub.audit.context import address_of
 from condahub.errors import HubError, Unprocessable
-from condahub.portal import paging, registry, signin
+from condahub.portal import paging, registry
 from condahub.portal.forms import PasswordForm, ProfileForm, TokenForm
 from condahub.portal.page import PortalRequest, done, failed, page, person, safe_next, show
 from condahub.portal.shell import THEME_COOKIE, THEMES
@@ -27,6 +28,9 @@ YEAR_SECONDS = 31_536_000
 def profile(request: PortalRequest) -> HttpResponseBase:
     user = person(request)
     form = ProfileForm(request.POST or None, initial={"display_name": user.display_name, "email": user.email})
+    if settings.CONDAHUB_EMAIL_ENABLED:
+        # Then an address is verified first, on the page of its own.
+        del form.fields["email"]
     error = None
     if request.method == "POST" and form.is_valid():
         try:
@@ -34,7 +38,8 @@ def profile(request: PortalRequest) -> HttpResponseBase:
             return done(request, reverse("portal:account"), "Your profile is saved.")
         except HubError as refused:
             error = refused
-    return show(request, "portal/account/profile.html", {"form": form, "password_form": PasswordForm(), "tab": "profile"}, error=error)
+    password_form = PasswordForm() if local.may_have_password(user) else None
+    return show(request, "portal/account/profile.html", {"form": form, "password_form": password_form, "tab": "profile"}, error=error)
 
 
 @page(methods=("POST",))
@@ -45,10 +50,12 @@ def password(request: PortalRequest) -> HttpResponseBase:
     try:
         if not form.is_valid():
             raise Unprocessable("Both passwords are needed.", hint="Type the present one and the new one.")
+        if not local.may_have_password(user):
+            raise Unprocessable("This account has no password here.", hint="Change it where you sign in.")
         address = address_of(request.META)
-        signin.require_patience(user.username, address)
+        patience.require_patience(user.username, address)
         if not user.check_password(form.cleaned_data["current"]):
-            signin.note_failure(user.username, address)
+            patience.note_failure(user.username, address)
             raise Unprocessable("The current password is not right.", hint="Nothing was changed.")
         services.set_password(actor=request.actor, user=user, password=form.cleaned_data["new"])
     except HubError as error:

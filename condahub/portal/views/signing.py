@@ -1,53 +1,108 @@
-"""Signing in and out, at the addresses where people and the admin look for it."""
+"""Signing in and out, and all that belongs to it: allauth's views in the portal's dress, behind the portal's own policy for scripts."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
+from allauth.account import views as account_views
+from allauth.account.forms import LoginForm
+from allauth.mfa.base import views as mfa_views
+from allauth.socialaccount import views as social_views
 from csp.constants import NONCE
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import logout
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.utils.decorators import method_decorator
+from django.shortcuts import render
+from django.urls import reverse
 
-from condahub.audit.context import address_of
-from condahub.errors import Throttled
-from condahub.portal import signin
+from condahub.accounts.models import DirectoryAccount
+from condahub.accounts.signin import directory, providers
 from condahub.portal.page import PortalRequest, page, safe_next
 
+View = Callable[..., HttpResponseBase]
 
-@method_decorator(csp_replace({"script-src": [NONCE], "style-src": [NONCE]}), name="dispatch")
-class SignInView(LoginView):
-    """Local accounts. Whoever is signed in already is sent on, or told what that account can't open."""
 
-    template_name = "registration/login.html"
+def dressed(view: View) -> Any:
+    """A view of allauth's as a page of ours: no script without the answer's nonce, nothing kept by a cache."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if request.user.is_authenticated and "next" not in request.GET:
-            return HttpResponseRedirect(settings.LOGIN_REDIRECT_URL)
-        return super().get(request, *args, **kwargs)
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        if request.method == "POST" and isinstance(response, HttpResponseRedirect) and _is_elsewhere(response.url):
+            # A form may lead to this origin alone, and browsers hold redirects to that: a page leads on instead.
+            onward = render(request, "socialaccount/onward.html", {"address": response.url, "host": urlsplit(response.url).netloc})
+            onward.headers["Cache-Control"] = "private, no-store"
+            return onward
+        return response
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            signin.require_patience(self._name(), address_of(request.META))
-        except Throttled as error:
-            context = self.get_context_data(form=AuthenticationForm(request), error=error)
-            return self.render_to_response(context, status=error.status, headers=error.headers)
-        return super().post(request, *args, **kwargs)
+    guarded: Any = csp_replace({"script-src": [NONCE], "style-src": [NONCE]})
+    return guarded(wrapped)
 
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        signin.forget_failures(self._name(), address_of(self.request.META))
-        return super().form_valid(form)
 
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        signin.note_failure(self._name(), address_of(self.request.META))
-        return super().form_invalid(form)
+def _is_elsewhere(address: str) -> bool:
+    return bool(urlsplit(address).netloc)
 
-    def _name(self) -> str:
-        return self.request.POST.get("username", "")
+
+class SignInView(account_views.LoginView):  # type: ignore[misc]
+    """Every way that is open. Whoever is signed in already is sent on, or told what that account can't open."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            if request.method == "GET" and "next" in request.GET:
+                return render(request, "account/signed_in.html")
+            return HttpResponseRedirect(safe_next(request, settings.LOGIN_REDIRECT_URL))
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return answer
+
+    def get_success_url(self) -> str:
+        return safe_next(self.request, settings.LOGIN_REDIRECT_URL)
+
+    def form_invalid(self, form: LoginForm) -> HttpResponse:
+        error = getattr(self.request, "signin_throttled", None)
+        if error is None:
+            refused: HttpResponse = super().form_invalid(form)
+            return refused
+        return self.render_to_response(self.get_context_data(form=form, error=error), status=error.status, headers=error.headers)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        local = settings.CONDAHUB_LOCAL_ACCOUNTS
+        context |= {
+            "offers": providers.offers(self.request),
+            "passwords": local or directory.is_configured(),
+            "forgotten": local and settings.CONDAHUB_EMAIL_ENABLED,
+            "sign_up": local and settings.CONDAHUB_SIGNUP,
+            "passkeys": settings.CONDAHUB_PASSKEYS,
+            "next": safe_next(self.request, ""),
+        }
+        return context
+
+
+class FactorsView(mfa_views.IndexView):  # type: ignore[misc]
+    """One's second factors."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**kwargs), "passkeys_work": settings.CONDAHUB_PASSKEYS}
+
+
+class LinkedView(social_views.ConnectionsView):  # type: ignore[misc]
+    """The providers, and the directory, that sign somebody in."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**kwargs), "directory": DirectoryAccount.objects.filter(user=self.request.user.pk).first()}
+
+
+def email(request: HttpRequest) -> HttpResponseBase:
+    """One's addresses, where there is mail to verify them by."""
+    if not settings.CONDAHUB_EMAIL_ENABLED:
+        return HttpResponseRedirect(reverse("portal:account"))
+    answer: HttpResponseBase = account_views.email(request)
+    return answer
 
 
 @page(anonymous=True, methods=("POST",))

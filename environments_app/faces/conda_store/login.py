@@ -6,19 +6,17 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from channels_app.faces.entry import json_object
 from condahub.accounts.authentication import authenticate_token
-from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import create_token, revoke_token
+from condahub.accounts.signin.programs import password_sign_in
 from condahub.audit.context import address_of
-from condahub.errors import Forbidden, HubError, NotAuthenticated, Unprocessable
-from condahub.portal import signin
+from condahub.errors import HubError, NotAuthenticated, Unprocessable
 from environments_app.faces.conda_store.entry import COOKIE, refusal, require_own_page
 
 COOKIE_PATH = "/conda-store"
@@ -49,20 +47,14 @@ def login(request: HttpRequest) -> HttpResponseBase:
 
 
 def _signed_in(request: HttpRequest) -> str:
-    """Raises Forbidden for a wrong name or password alike, Throttled, and where another site's page asks."""
+    """Raises Forbidden for a wrong name or password, for who has a second factor, and where another site's page asks; Throttled."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         require_own_page(request)
     body = json_object(request)
     username, password = body.get("username"), body.get("password")
     if not isinstance(username, str) or not isinstance(password, str):
         raise Unprocessable("'username' and 'password' are needed.", code="missing")
-    address = address_of(request.META)
-    signin.require_patience(username, address)
-    user = authenticate(request, username=username, password=password)
-    if not isinstance(user, User):
-        signin.note_failure(username, address)
-        raise Forbidden("The name or the password is not right.", code="sign_in_failed", hint="")
-    signin.forget_failures(username, address)
+    user = password_sign_in(request, username, password)
     expires = timezone.now() + timedelta(seconds=SIGNED_IN_SECONDS)
     return create_token(actor=Actor.of(user), name="conda-store sign-in", scopes=["full"], expires_at=expires).secret
 
