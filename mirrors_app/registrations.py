@@ -5,3 +5,6 @@ from __future__ import annotations
 
 def register() -> None:
     """Called once, when the app is ready."""
+    from mirrors_app.lazy import registering
+
+    registering.register()

@@ -1,0 +1,107 @@
+"""Looks whether the bytes that came are the package that the index promised, and makes them the channel's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+
+from channels_app import selectors
+from channels_app.models import Blob, Channel, FileState, PackageFile
+from channels_app.services import quotas
+from channels_app.services.collect import claim_blobs
+from condahub.errors import HubError, QuotaExceeded
+from condahub.packages.identity import Identity, read_identity
+from condahub.packages.pool import inspect
+from condahub.storage.blobs import TemporaryBlob, blobs
+from mirrors_app.lazy import leases
+from mirrors_app.models import MirroredFile
+
+
+class NotWhatWasPromised(HubError):
+    """The upstream gave other bytes than its index says (502)."""
+
+    code = "upstream_broken"
+    status = 502
+    hint = "Nothing of it was kept; the next request asks the upstream again."
+
+
+def verify(file: PackageFile, temporary: TemporaryBlob) -> None:
+    """Raise NotWhatWasPromised unless size, sha256 (else md5) and the package's own info/index.json are the row's."""
+    if file.size and temporary.size != file.size:
+        raise NotWhatWasPromised(f"'{file.filename}' came with {temporary.size} bytes in place of {file.size}.")
+    if file.sha256 and temporary.sha256 != file.sha256:
+        raise NotWhatWasPromised(f"'{file.filename}' came with another sha256 than its record has.")
+    if not file.sha256 and temporary.md5 != file.md5:
+        raise NotWhatWasPromised(f"'{file.filename}' came with another md5 than its record has.")
+    _verify_identity(file, _identity(temporary.path, file.filename))
+
+
+def _identity(path: Path, filename: str) -> Identity:
+    try:
+        return read_identity(path, filename=filename) or Identity.of(inspect(path, filename=filename))
+    except HubError as error:
+        raise NotWhatWasPromised(error.detail) from error
+
+
+def _verify_identity(file: PackageFile, said: Identity) -> None:
+    wanted = (file.name, file.version, file.build, file.build_number)
+    if (said.name, said.version, said.build, said.build_number) != wanted or said.subdir not in (None, file.subdir):
+        raise NotWhatWasPromised(f"'{file.filename}' holds another package than its record says.")
+
+
+def require_room(channel: Channel, size: int) -> None:
+    """Before anything is fetched. Raises QuotaExceeded."""
+    with quotas.telling(channel):
+        try:
+            quotas.require_room(channel, size)
+        except QuotaExceeded as error:
+            # Whoever asks is a reader, who sent nothing that could be too large.
+            raise QuotaExceeded(error.detail, status=507) from error
+
+
+def keep(file_id: int, temporary: TemporaryBlob, *, holder: str) -> None:
+    """Make verified bytes durable, then the file's, and end the lease. Raises QuotaExceeded, StorageFull, Unavailable."""
+    blobs().keep(temporary)
+    channel = PackageFile.objects.select_related("channel__organization").get(pk=file_id).channel
+    with quotas.telling(channel), transaction.atomic():
+        channel = selectors.lock(channel)
+        blob = claim_blobs([temporary])[temporary.sha256]
+        _give(channel, file_id, blob)
+        leases.release(file_id, holder=holder)
+
+
+def reuse(file: PackageFile, *, holder: str) -> bool:
+    """Take bytes that the same organization or a public channel holds already: a hash that somebody knows is no key.
+
+    False when there are none.
+    """
+    if not file.sha256 or not _held_openly(file):
+        return False
+    with transaction.atomic():
+        channel = selectors.lock(file.channel)
+        blob = Blob.objects.select_for_update().filter(sha256=file.sha256).first()
+        if blob is None or not _held_openly(file) or not blobs().exists(file.sha256):
+            return False
+        _give(channel, file.pk, blob)
+        leases.release(file.pk, holder=holder)
+    return True
+
+
+def _held_openly(file: PackageFile) -> bool:
+    holders = PackageFile.objects.filter(blob__sha256=file.sha256, channel__deleted_at__isnull=True)
+    own = holders.filter(channel__organization_id=file.channel.organization_id)
+    return own.exists() or holders.filter(channel__visibility="public", state=FileState.LIVE).exists()
+
+
+def _give(channel: Channel, file_id: int, blob: Blob) -> None:
+    """The channel's row is taken."""
+    file = PackageFile.objects.select_for_update().filter(pk=file_id, blob__isnull=True).exclude(state=FileState.PURGED).first()
+    if file is None:
+        return
+    file.blob = blob
+    file.sha256, file.md5, file.size = blob.sha256, file.md5 or blob.md5, blob.size
+    file.save(update_fields=["blob", "sha256", "md5", "size", "changed_at"])
+    MirroredFile.objects.filter(file=file).update(sha256=file.sha256, md5=file.md5, size=file.size)
+    quotas.add(channel, file.size)
+    quotas.require_within(channel)
