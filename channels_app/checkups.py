@@ -14,6 +14,10 @@ from channels_app.index.maps import ShardMap
 from channels_app.index.publish import ROW_FIELDS, file_row
 from channels_app.index.render import render_name
 from channels_app.models import Blob, Channel, DirtyName, PackageFile, Revision, Shard
+from channels_app.virtual.follow import behind
+from channels_app.virtual.plan import read_plan
+from channels_app.virtual.rules import VirtualRules
+from channels_app.virtual.wanted import wanted
 from condahub.ops.doctor import Finding, ok, warning
 from condahub.ops.verify import Problem
 from condahub.storage.blobs import BlobMissing, blobs
@@ -122,6 +126,9 @@ def _verify_revisions(channel: Channel) -> Iterator[Problem | None]:
 
 def _verify_head(channel: Channel) -> Iterator[Problem | None]:
     """Each name rendered from its files, against what the head shows; names that are being published just now are let pass."""
+    if channel.is_virtual:
+        yield from _verify_virtual(channel)
+        return
     shown = maps.load(channel.pk, channel.head)
     keys = set(PackageFile.objects.filter(channel=channel).order_by().values_list("subdir", "name").distinct())
     keys |= {(subdir, name) for subdir, names in shown.items() for name in names}
@@ -135,3 +142,15 @@ def _verify_head(channel: Channel) -> Iterator[Problem | None]:
         if now == channel.head and not DirtyName.objects.filter(channel=channel, subdir=subdir, name=name).exists():
             what = f"{channel.name}/{subdir}: the index of {name} is not what its files make."
             yield Problem(what, f"Run: condahub admin reindex {channel.name}")
+
+
+def _verify_virtual(channel: Channel) -> Iterator[Problem | None]:
+    """Each name against what the members show; a channel that follows them just now is let pass."""
+    yield None
+    found = wanted(read_plan(channel.pk), VirtualRules(channel), maps.load(channel.pk, channel.head), None)
+    now = Channel.objects.values_list("head", flat=True).filter(pk=channel.pk).first()
+    if now != channel.head or channel.pk in behind():
+        return
+    for key in sorted([*found.copied, *found.made]):
+        what = f"{channel.name}/{key.subdir}: the index of {key.name} is not what its members make."
+        yield Problem(what, f"Run: condahub admin reindex {channel.name}")

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from django.db.models import QuerySet
 
 from channels_app.models import Channel, ChannelKind, ChannelName, FileState, PackageFile, Policy, Revision
 from channels_app.policies import serving
+from channels_app.virtual.walls import Parts, parts_of
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
 from condahub.names import MAX_NAME_CHARS, NAME_PATTERN
@@ -41,6 +43,12 @@ class Door(NamedTuple):
     generation: int
     target: AccessTarget
     has_policy: bool
+    # Of a virtual channel: the names, by id, of those whose packages it gives out, the highest first.
+    members: Mapping[int, str] = {}
+
+    @property
+    def is_virtual(self) -> bool:
+        return self.kind == ChannelKind.VIRTUAL
 
 
 class ServedFile(NamedTuple):
@@ -95,8 +103,9 @@ def _read(name: str, asked_name: str) -> Door | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    target = AccessTarget(organization_id=row[6], channel_id=row[0], visibility=row[2], personal=bool(row[7]))
-    return Door(row[0], row[1], asked_name, row[9], row[2], bool(row[3]), row[4], row[5], target, bool(row[8]))
+    parts = parts_of(row[0]) if row[9] == ChannelKind.VIRTUAL else Parts({}, ())
+    target = AccessTarget(organization_id=row[6], channel_id=row[0], visibility=row[2], personal=bool(row[7]), made_of=parts.made_of)
+    return Door(row[0], row[1], asked_name, row[9], row[2], bool(row[3]), row[4], row[5], target, bool(row[8]), parts.members)
 
 
 def _read_alias(name: str) -> Door | None:

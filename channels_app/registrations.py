@@ -13,12 +13,15 @@ from condahub.ops.first_start import FirstStart
 def register() -> None:
     """Called once, when the app is ready."""
     from channels_app import checkups, measures, planner, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from channels_app.index.publish import register_follower
     from channels_app.portal import panels
     from channels_app.services import collect, quotas, thinning
+    from channels_app.virtual import follow
 
     quota.register_usage("channels", quotas.used_by_organization)
     places.register(places.CHANNEL, find=_find_channel, names_of=_names_of_channels)
     panels.register()
+    register_follower(follow.follow_all_of, unseen=follow.note_unseen)
     first_start.register("statistics for the database", lambda _: planner.tell_planner())
     first_start.register("demo channel", _make_demo, only_first=True, demo=True)
     doctor.register_check("index", checkups.check_dirty_names)

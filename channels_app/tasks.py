@@ -13,6 +13,7 @@ from channels_app.index import stage2
 from channels_app.index.publish import publish_dirty
 from channels_app.models import Channel, DirtyName, IndexFile, PackageFile
 from channels_app.services import applying, channels, retention, scopes
+from channels_app.virtual import follow
 from condahub.accounts.policy import SYSTEM
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
@@ -58,7 +59,15 @@ def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
             # One channel that can't be published must not keep the others waiting.
             log.exception("channel %s could not be settled", pk)
             failed.append(pk)
+    for pk in follow.behind():
+        follow.order(pk)
     return {"channels": published, "failed": failed}
+
+
+@job_kind(follow.FOLLOW_KIND, lane="quick", max_attempts=10)
+def follow_members(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a virtual channel's index to where its members are."""
+    return {"revision": follow.follow(payload["channel"])}
 
 
 @job_kind(scopes.APPLY_KIND, lane="quick", max_attempts=10)
@@ -78,7 +87,7 @@ def holds(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     found = sorted(due)
     for pk in found:
         scopes.ask_to_apply(pk, actor_label="schedule")
-    return {"channels": found}
+    return {"channels": found, "names": follow.unsettle_due()}
 
 
 @job_kind(retention.RETENTION_KIND, lane="quick")

@@ -25,6 +25,7 @@ from channels_app.index import answers, maps
 from channels_app.models import FileState, Revision
 from channels_app.services import downloads
 from channels_app.sources import Source, Wanted
+from channels_app.virtual import serving as virtual
 from condahub.accounts.authentication import actor_from_headers
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.audit import refusals
@@ -110,6 +111,8 @@ def _answer(environ: Environ, actor: Actor, rest: str) -> BytesAnswer:
     number = door.head
     if at:
         number = _past(door, moment)
+        if door.is_virtual:
+            virtual.require_past(actor, door, number)
     subdir, slash, filename = path.rpartition("/")
     is_shard = filename.endswith(".msgpack.zst") and subdir.endswith("/shards")
     if slash:
@@ -119,7 +122,10 @@ def _answer(environ: Environ, actor: Actor, rest: str) -> BytesAnswer:
     if is_package:
         return _package(environ, actor, door, _Past(number, _is_over(moment)) if at else None, subdir, filename)
     if is_shard:
-        return _shard(environ, door, subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst"))
+        subdir, sha256 = subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst")
+        if door.is_virtual and not virtual.may_have_shard(actor, door, subdir, sha256, number, is_past=bool(at)):
+            raise _no_such_file(path)
+        return _shard(environ, door, subdir, sha256)
     if filename == "notices.json" and not subdir:
         return _notices(environ, door)
     return _index(environ, door, number, subdir, filename, is_head=not at)
@@ -128,7 +134,7 @@ def _answer(environ: Environ, actor: Actor, rest: str) -> BytesAnswer:
 def _enter(actor: Actor, name: str, *, fresh: bool) -> Door:
     """The channel, if this actor may read it; hidden and unknown ones answer alike."""
     door = doors.door(name, fresh=fresh)
-    if door is not None and (door.visibility == "public" or can(actor, Permission.CHANNEL_READ, door.target)):
+    if door is not None and (_scope(door) == "public" or can(actor, Permission.CHANNEL_READ, door.target)):
         return door
     if actor.user is None:
         raise NotAuthenticated()
@@ -170,13 +176,19 @@ def _no_such_file(path: str) -> NotFound:
 
 
 def _scope(door: Door) -> str:
-    return "public" if door.visibility == "public" else "private"
+    """Whether a shared cache may keep it: what is made of channels that not everybody may read is not for everybody."""
+    return "public" if door.visibility == "public" and not door.target.made_of else "private"
 
 
 def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> BytesAnswer:
     if len(filename) > MAX_FILENAME_CHARS or "\x00" in filename:
         raise _no_such_file(f"{subdir}/{filename}")
-    file = doors.served_file(door, subdir, filename) if past is None else _file_at(door, past.number, subdir, filename)
+    # Of a virtual channel a name may come to mean another member's file.
+    may_change = door.is_virtual
+    if door.is_virtual:
+        door, file = virtual.find(door, subdir, filename) if past is None else virtual.find_past(door, past.number, subdir, filename)
+    else:
+        file = doors.served_file(door, subdir, filename) if past is None else _file_at(door, past.number, subdir, filename)
     if file is None:
         raise _no_such_file(f"{subdir}/{filename}")
     if file.state == FileState.PURGED:
@@ -184,7 +196,7 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
     if file.state == FileState.HELD:
         raise Forbidden(f"'{filename}' is held: {file.reason}", code="held", hint="It is shown again when IT releases it.")
     doors.require_open(door, file, filename, is_past=past is not None)
-    immutable = not door.allow_overwrite or (past is not None and past.is_fixed)
+    immutable = not (may_change or door.allow_overwrite) or (past is not None and past.is_fixed)
     cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
     content_type = PACKAGE_TYPES[".conda" if filename.endswith(".conda") else ".tar.bz2"]
     offered = _offered(file.sha256, file.size, content_type, cache_control, file.indexed_at, None)

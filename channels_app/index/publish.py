@@ -6,7 +6,7 @@ What a client was told to be published is in the shards by then. Cost follows th
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -50,6 +50,18 @@ class _Locks:
 
 
 _locks = _Locks()
+_followers: list[Callable[[int], object]] = []
+_unseen: list[Callable[[int, set[str]], object]] = []
+
+
+def register_follower(follow: Callable[[int], object], *, unseen: Callable[[int, set[str]], object]) -> None:
+    """For what is made of channels: called with a channel's id before whoever publishes there is told that it is done.
+
+    unseen: called in the publishing transaction with names that changed while nothing of them is shown.
+    """
+    if follow not in _followers:
+        _followers.append(follow)
+        _unseen.append(unseen)
 
 
 def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str = "", waits: bool = False) -> None:
@@ -83,6 +95,14 @@ def publish_dirty(channel_id: int, *, waiting: bool = False) -> int:
     waiting: the names of a large change too, which is complete now. Called after the transaction that marked; a process that
     died in between is made good by the settle job.
     """
+    number = _publish(channel_id, waiting)
+    # Also where another thread did the work: what is made of this channel may not have followed yet.
+    for follow in _followers:
+        follow(channel_id)
+    return number
+
+
+def _publish(channel_id: int, waiting: bool) -> int:
     if not _dirty(channel_id, waiting).exists():
         return _head(channel_id)
     if waiting:
@@ -104,7 +124,7 @@ def _dirty(channel_id: int, waiting: bool) -> QuerySet[DirtyName]:
 def found_channel(channel: Channel) -> None:
     """Revision 1: empty, with the mandatory noarch (CEP-26). In the transaction that makes the channel."""
     empty: maps.ShardMap = {"noarch": {}}
-    _write_revision(channel, empty, empty, {"noarch": _Tally()}, cause="channel created")
+    write_revision(channel, empty, empty, {"noarch": Tally()}, cause="channel created")
 
 
 def _head(channel_id: int) -> int:
@@ -134,25 +154,29 @@ def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]], waitin
             delta.setdefault(key.subdir, {})[key.name] = sha256
     # Every writer takes the channel's row before it marks: these are all there are.
     _dirty(channel_id, waiting).delete()
+    if hidden := {key.name for key, sha256 in fresh.items() if current.get(key.subdir, {}).get(key.name) == sha256}:
+        for tell in _unseen:
+            tell(channel_id, hidden)
     if not delta:
         return channel.head
-    tallies = _tallies(channel_id, current, delta)
+    tallies = tallies_of(channel_id, current, delta)
     causes = sorted({one.cause for one in dirty if one.cause})
     cause = causes[0] if len(causes) == 1 else f"{len(dirty)} changes" if causes else ""
-    return _write_revision(channel, maps.apply_delta(current, delta), delta, tallies, cause=cause)
+    return write_revision(channel, maps.apply_delta(current, delta), delta, tallies, cause=cause)
 
 
-class _Tally:
+class Tally:
     """How a subdir's records and bytes change."""
 
     def __init__(self) -> None:
         self.names = self.records = self.bytes = 0
 
 
-def _tallies(channel_id: int, current: maps.ShardMap, delta: maps.ShardDelta) -> dict[str, _Tally]:
+def tallies_of(channel_id: int, current: maps.ShardMap, delta: maps.ShardDelta) -> dict[str, Tally]:
+    """What a delta changes of each subdir that it names; the shards of both sides are there."""
     result = {}
     for subdir, changes in delta.items():
-        tally = result[subdir] = _Tally()
+        tally = result[subdir] = Tally()
         old = [sha for name in changes if (sha := current.get(subdir, {}).get(name)) is not None]
         new = [sha for sha in changes.values() if sha is not None]
         tally.names = len(new) - len(old)
@@ -168,9 +192,10 @@ def _tallies(channel_id: int, current: maps.ShardMap, delta: maps.ShardDelta) ->
     return result
 
 
-def _write_revision(
-    channel: Channel, shards: maps.ShardMap, delta: maps.ShardDelta | maps.ShardMap, tallies: dict[str, _Tally], *, cause: str
+def write_revision(
+    channel: Channel, shards: maps.ShardMap, delta: maps.ShardDelta | maps.ShardMap, tallies: dict[str, Tally], *, cause: str
 ) -> int:
+    """The next revision, whole map and delta, and the head moved to it; in the transaction that has taken the channel's row."""
     number = channel.head + 1
     before: dict[str, SubdirState] = {}
     if channel.head:
@@ -225,7 +250,7 @@ def _render(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, bytes | No
     for start in range(0, len(dirty), CHUNK_NAMES):
         chunk = [Key(one.subdir, one.name) for one in dirty[start : start + CHUNK_NAMES]]
         rendered = {key: render_name(key.name, rows) for key, rows in _rows(channel_id, chunk).items()}
-        _store(channel_id, rendered)
+        store_shards(channel_id, rendered)
         result.update({key: one.sha256 if one else None for key, one in rendered.items()})
     return result
 
@@ -248,7 +273,7 @@ def file_row(values: Sequence[Any]) -> FileRow:
     return FileRow(filename, state, *texts)
 
 
-def _store(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
+def store_shards(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
     Shard.objects.bulk_create(
         [
             Shard(

@@ -25,7 +25,6 @@ class Migration(migrations.Migration):
                 ("followed", models.JSONField(default=dict)),
                 ("sources", models.JSONField(default=list)),
                 ("must_rebuild", models.BooleanField(default=False)),
-                ("edit", models.BigIntegerField(default=0)),
                 (
                     "channel",
                     models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="virtual", to="channels.channel"),

@@ -24,7 +24,14 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
     def visible_to(self, actor: Actor) -> ChannelQuerySet:
         """The channels whose index the actor may read; nothing else is ever counted or listed."""
-        return self.existing().filter(readable(actor, Permission.CHANNEL_READ).channels())
+        found = readable(actor, Permission.CHANNEL_READ)
+        shown = self.existing().filter(found.channels())
+        if found.all:
+            return shown
+        # A virtual channel is for those who may read each of its members, but for those that are shared with all its readers.
+        members = self.model._meta.get_field("virtual_members").related_model._default_manager
+        closed = members.filter(shared_by="").exclude(found.channels("member__"))
+        return shown.exclude(kind=ChannelKind.VIRTUAL, pk__in=closed.order_by().values("virtual"))
 
 
 class Channel(models.Model):
@@ -63,6 +70,10 @@ class Channel(models.Model):
         return self.name
 
     @property
+    @property
+    def is_virtual(self) -> bool:
+        return self.kind == ChannelKind.VIRTUAL
+
     def policy_state(self) -> str:
         """ "applying" while the index does not yet show the last edit of a policy, else "current"."""
         return "current" if self.policy_applied >= self.policy_edit else "applying"
@@ -72,7 +83,8 @@ class Channel(models.Model):
         return self.target()
 
     def target(self, package_name: str = "") -> AccessTarget:
-        """What policy needs to know of this channel, or of one package name in it."""
+        """What policy needs to know of this channel, or of one package name in it; one query for a virtual one's members."""
+        members = self.virtual_members.filter(shared_by="").select_related("member__organization") if self.is_virtual else ()
         return AccessTarget(
             organization_id=self.organization_id,
             channel_id=self.pk,
@@ -80,6 +92,7 @@ class Channel(models.Model):
             visibility=self.visibility,
             personal=self.organization.personal_of_id is not None,
         )
+            made_of=tuple(one.member.access_target for one in members if one.member.visibility != Visibility.PUBLIC),
 
 
 class NameState(models.TextChoices):

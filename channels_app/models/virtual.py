@@ -19,8 +19,6 @@ class VirtualChannel(models.Model):
     followed = models.JSONField(default=dict)
     sources = models.JSONField(default=list)
     must_rebuild = models.BooleanField(default=False)
-    # Moves with every edit, so that a rebuild that read the rows before does not count for the edit after it.
-    edit = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return str(self.channel)

@@ -19,6 +19,7 @@ from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.evaluate import Verdict
 from channels_app.policies.view import VERDICT_FIELDS, View, view_of
 from channels_app.services import packages
+from channels_app.virtual.follow import follow
 from condahub.errors import Forbidden
 
 CHUNK_ROWS = 4000
@@ -131,7 +132,7 @@ def apply(
             time.sleep(PAUSE_SECONDS)
         progress(run.done.judged, total)
     check()
-    run.done.revision = publish_dirty(channel.pk, waiting=True)
+    run.done.revision = follow(channel.pk) if channel.is_virtual else publish_dirty(channel.pk, waiting=True)
     Channel.objects.filter(pk=channel.pk).update(policy_applied=Greatest(F("policy_applied"), channel.policy_edit))
     return run.done
 

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from channels_app import selectors
 from channels_app.index.publish import found_channel
-from channels_app.models import Channel, ChannelKind, ChannelName, NameState
+from channels_app.models import Channel, ChannelKind, ChannelName, NameState, VirtualChannel
 from channels_app.services import retention
+from channels_app.virtual import lifecycle as virtual
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.accounts.services import drop_channel
@@ -65,6 +66,8 @@ def create_channel(
         found_channel(channel)
         _audit(actor, "channel.create", channel, {"visibility": visibility, "kind": kind})
     return channel
+        if channel.is_virtual:
+            VirtualChannel.objects.create(channel=channel)
 
 
 def update_channel(*, actor: Actor, channel: Channel, changes: dict[str, Any]) -> Channel:
@@ -86,6 +89,8 @@ def update_channel(*, actor: Actor, channel: Channel, changes: dict[str, Any]) -
         before = {key: getattr(channel, key) for key in changes}
         for key, value in changes.items():
             setattr(channel, key, value)
+        if channel.is_virtual and "visibility" in changes:
+            virtual.open_to(actor, channel, changes["visibility"])
         channel.save(update_fields=[*changes])
         selectors.bump(channel)
         differing = {key: [before[key], changes[key]] for key in changes if before[key] != changes[key]}
@@ -125,6 +130,7 @@ def delete_channel(*, actor: Actor, channel: Channel) -> None:
         Channel.objects.filter(pk=channel.pk).update(deleted_at=timezone.now(), generation=F("generation") + 1)
         _audit(actor, "channel.delete", channel, {"grace_days": settings.CONDAHUB_CHANNEL_GRACE_DAYS})
         emit(type="channel.deleted", target=channel, object_name=channel.name, object_id=channel.pk, actor=actor)
+        virtual.member_changed(channel, actor=actor)
 
 
 def restore_channel(*, actor: Actor, name: str) -> Channel:
@@ -137,6 +143,7 @@ def restore_channel(*, actor: Actor, name: str) -> Channel:
         Channel.objects.filter(pk=channel.pk).update(deleted_at=None, generation=F("generation") + 1)
         _audit(actor, "channel.restore", channel, {})
     channel.deleted_at = None
+        virtual.member_changed(channel, actor=actor)
     return channel
 
 
@@ -154,6 +161,7 @@ def end_channels(*, actor: Actor) -> int:
             drop_channel(actor=actor, channel_id=channel.pk)
             _audit(actor, "channel.end", channel, {})
             channel.delete()
+            virtual.member_ends(channel)
         ended += 1
     return ended
 

@@ -32,6 +32,8 @@ def copy(
         require(actor, Permission.PACKAGE_UPLOAD, target.target(name))
         if remove_from_source:
             require(actor, Permission.PACKAGE_DELETE, source.target(name))
+    if target.is_virtual:
+        raise Conflict(f"'{target.name}' is a virtual channel.", code="not_hosted", hint="Copy into one of its members.")
     if target.kind != ChannelKind.HOSTED:
         raise Conflict(f"'{target.name}' is a {target.kind} channel: packages come to it by its mirror.", code="not_hosted")
     if source.pk == target.pk:

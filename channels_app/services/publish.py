@@ -97,6 +97,13 @@ def permit_upload(
                 code="overwrite_forbidden",
                 hint="Publish under a new build number, or let an owner allow overwriting in the channel's settings.",
             )
+    if channel.is_virtual:
+        raise Conflict(
+            f"'{channel.name}' is a virtual channel: it shows what its members hold.",
+            code="not_hosted",
+            status=405,
+            hint=f"Publish into one of its members; `condahub channel virtual show {channel.name}` names them.",
+        )
     if channel.kind != ChannelKind.HOSTED:
         raise Conflict(
             f"'{channel.name}' is a {channel.kind} channel: packages come to it by its mirror, not by upload.",

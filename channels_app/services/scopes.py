@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
-from channels_app.models import Channel, PackageFile, PolicyLevel
+from channels_app.models import Channel, PackageFile, PolicyLevel, VirtualChannel
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import HUB, AccessTarget, Actor, Permission, can
 from condahub.errors import Forbidden, NotAuthenticated
@@ -105,6 +105,9 @@ def reapply(channel_ids: list[int], *, actor: Actor) -> None:
         chunk = channel_ids[start : start + CHUNK_CHANNELS]
         Channel.objects.filter(pk__in=chunk).update(generation=F("generation") + 1, policy_edit=F("policy_edit") + 1)
         filled = set(PackageFile.objects.filter(channel__in=chunk).order_by().values_list("channel_id", flat=True).distinct())
+        virtual = VirtualChannel.objects.filter(channel__in=chunk)
+        filled |= set(virtual.values_list("channel_id", flat=True))
+        virtual.update(must_rebuild=True)
         Channel.objects.filter(pk__in=set(chunk) - filled).update(policy_applied=F("policy_edit"))
         for pk in sorted(filled):
             ask_to_apply(pk, actor_label=actor.label)

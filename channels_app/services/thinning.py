@@ -18,7 +18,7 @@ from channels_app.index import maps
 from channels_app.index.maps import ShardDelta
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.index.render import zstd_decompress
-from channels_app.models import Channel, DirtyName, FileState, PackageFile, Revision, Shard
+from channels_app.models import Channel, DirtyName, FileState, FormerName, PackageFile, Revision, Shard
 from channels_app.services import quotas
 from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
@@ -231,6 +231,10 @@ def _forget(channel: Channel, pks: list[int]) -> list[int]:
 
 def _audit(channel: Channel, details: dict[str, int]) -> None:
     with transaction.atomic():
+    names = {file.name for file in files}
+    left = set(PackageFile.objects.filter(channel=channel, name__in=names).order_by().values_list("name", flat=True).distinct())
+    # In a virtual channel a name stays whose it was.
+    FormerName.objects.bulk_create([FormerName(channel=channel, name=name) for name in sorted(names - left)], ignore_conflicts=True)
         audit(
             actor=SYSTEM,
             action="channel.collect",

@@ -204,7 +204,10 @@ class Visibility(TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class AccessTarget:
-    """Where an object lies, which is all that the policy needs to know of it. Objects have it as `access_target`."""
+    """Where an object lies, which is all that the policy needs to know of it. Objects have it as `access_target`.
+
+    made_of: what is shown through it, each of which whoever reads it must be allowed to read as well.
+    """
 
     organization_id: int
     channel_id: int | None = None
@@ -212,6 +215,7 @@ class AccessTarget:
     environment_id: int | None = None
     visibility: str = "private"
     personal: bool = False
+    made_of: tuple[AccessTarget, ...] = ()
 
     @property
     def level(self) -> Level:

@@ -65,6 +65,8 @@ def target_of(obj: HasAccessTarget | AccessTarget) -> AccessTarget:
 def can(actor: Actor, permission: Permission, obj: HasAccessTarget | AccessTarget) -> bool:
     """Whether the actor may do that to that. No query for public reads; else at most one for all roles of the actor."""
     target = target_of(obj)
+    if target.made_of and permission is Permission.CHANNEL_READ and not all(can(actor, permission, part) for part in target.made_of):
+        return False
     if permission in _open(actor, target):
         return True
     if actor.is_anonymous or not actor.is_active or not _scope_allows(actor, permission):
@@ -79,7 +81,10 @@ def can(actor: Actor, permission: Permission, obj: HasAccessTarget | AccessTarge
 def permissions_on(actor: Actor, obj: HasAccessTarget | AccessTarget) -> frozenset[Permission]:
     """All that the actor may do to that."""
     target = target_of(obj)
-    return _open(actor, target) | _closed(actor, target, actor.roles())
+    found = _open(actor, target) | _closed(actor, target, actor.roles())
+    if target.made_of and not all(can(actor, Permission.CHANNEL_READ, part) for part in target.made_of):
+        found -= {Permission.CHANNEL_READ}
+    return found
 
 
 def require(actor: Actor, permission: Permission, obj: HasAccessTarget | AccessTarget) -> None:
