@@ -225,11 +225,12 @@ class Downloader:
 
 def wrong_bytes(record: UpstreamRecord, temporary: Temporary) -> str | None:
     """What is wrong with the bytes that came, by size, then sha256, else md5; None when they are the record's."""
-    if record.facts.size is not None and temporary.size != record.size:
-        return f"It came with {temporary.size} bytes in place of {record.size}."
-    if record.sha256:
-        return None if temporary.sha256 == record.sha256 else "It came with another sha256 than its record has."
-    return None if temporary.md5 == record.md5 else "It came with another md5 than its record has."
+    facts = record.facts
+    if facts.size is not None and temporary.size != facts.size:
+        return f"It came with {temporary.size} bytes in place of {facts.size}."
+    if facts.sha256:
+        return None if temporary.sha256 == facts.sha256 else "It came with another sha256 than its record has."
+    return None if temporary.md5 == facts.md5 else "It came with another md5 than its record has."
 
 
 class _Bad(NamedTuple):

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
 from condahub import __version__
 from condahub.net.guard import Guard
-from mirrors_app.core.credentials import Credentials, origin, s3_address, s3_headers
-from mirrors_app.core.errors import (
-    BadConfiguration,
-    UpstreamBroken,
-    UpstreamDenied,
-    UpstreamError,
-    UpstreamMissing,
-    UpstreamTooLarge,
-)
-from mirrors_app.core.pace import HostPace, Throttle, Window, backoff_seconds, check_windows, retry_after_seconds
+from mirrors_app.core.credentials import Credentials, Origin, origin, s3_address, s3_headers
+from mirrors_app.core.errors import BadConfiguration, UpstreamError, UpstreamTooLarge
+from mirrors_app.core.local import LocalFolders
+from mirrors_app.core.pace import HostPace, Throttle, Window, backoff_seconds, check_windows
+from mirrors_app.core.parts import Again, Answer, Answered, Parts, S, Validators, as_again, expect, refuse, shown_url, validators_of
 from mirrors_app.core.ssrf import GuardedResolver, check_literal
+from mirrors_app.core.wire import Head, NotPlain, Wire
 
 MIB = 2**20
-READ_BYTES = MIB
 MAX_REDIRECTS = 8
-AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 T = TypeVar("T")
 
@@ -62,48 +54,16 @@ class FetchSettings:
     local_folders: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What makes the next request conditional (RFC 9110)."""
+class _Route(NamedTuple):
+    """place: what connections are kept for; host: as in the Host header; folder: the target's beginning, to which the URL from `cut` on
+    is added; headers: that prove who asks.
+    """
 
-    etag: str = ""
-    last_modified: str = ""
-
-    def headers(self) -> dict[str, str]:
-        if self.etag:
-            return {"If-None-Match": self.etag}
-        return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """body is None when nothing changed (304). url: the address that answered in the end, without credentials."""
-
-    body: bytes | None
-    validators: Validators
-    url: str
-
-
-class Sink(Protocol):
-    """Takes a body as it comes. size: bytes so far."""
-
-    @property
-    def size(self) -> int: ...
-
-    def write(self, chunk: bytes, /) -> None: ...
-
-    def close(self) -> None: ...
-
-
-S = TypeVar("S", bound=Sink)
-
-
-class _Again(Exception):
-    """This attempt failed in a way that another may not."""
-
-    def __init__(self, reason: str, wait_seconds: float = 0.0, *, peace: bool = False) -> None:
-        super().__init__(reason)
-        self.reason, self.wait_seconds, self.peace = reason, wait_seconds, peace
+    place: Origin
+    host: str
+    folder: str
+    cut: int
+    headers: dict[str, str]
 
 
 class Fetcher:
@@ -119,6 +79,9 @@ class Fetcher:
         self._paces: dict[str, HostPace] = {}
         self._throttle = Throttle(settings.bytes_per_second)
         self._session: aiohttp.ClientSession | None = None
+        self._wire: Wire | None = None
+        self._routes: dict[str, _Route] = {}
+        self._local = LocalFolders(settings.local_folders)
         self._checked: set[tuple[str, str]] = set()
         self.received_bytes = 0
         self.requests = 0
@@ -126,41 +89,53 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         settings = self._settings
         proxies = [urlsplit(settings.proxy).hostname or ""] if settings.proxy else []
+        resolver = GuardedResolver(settings.guard, unguarded=proxies)
+        tls = _tls(settings)
         connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=settings.connections_per_host,
-            resolver=GuardedResolver(settings.guard, unguarded=proxies),
-            ssl=_tls(settings),
-            ttl_dns_cache=60,
+            limit=0, limit_per_host=settings.connections_per_host, resolver=resolver, ssl=tls, ttl_dns_cache=60
         )
+        headers = {"User-Agent": f"condahub/{__version__}", "Accept-Encoding": "identity"}
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_seconds, sock_read=settings.read_seconds),
-            headers={"User-Agent": f"condahub/{__version__}", "Accept-Encoding": "identity"},
+            headers=headers,
             read_bufsize=256 * 1024,
         )
+        if not settings.proxy and not settings.bytes_per_second:
+            self._wire = Wire(
+                resolver,
+                tls,
+                connect_seconds=settings.connect_seconds,
+                read_seconds=settings.read_seconds,
+                headers={"Accept": "*/*", **headers},
+            )
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._wire is not None:
+            await self._wire.close()
         if self._session is not None:
             await self._session.close()
 
     async def read(self, url: str, *, max_bytes: int, validators: Validators | None = None) -> Answer:
         """A whole body in memory. Raises UpstreamMissing, UpstreamDenied, UpstreamTooLarge, UpstreamError, ForbiddenAddress."""
         if url.startswith("file:"):
-            return await asyncio.to_thread(self._read_local, url, max_bytes, validators)
+            self._may_go()
+            return await asyncio.to_thread(self._local.read, url, max_bytes, validators)
 
         async def once() -> Answer:
+            if validators is None and (plain := await self._read_plainly(url, max_bytes)) is not None:
+                return plain
             body = bytearray()
             response, final = await self._open(url, validators.headers() if validators else {})
             async with response:
-                found = _validators(response)
+                found = validators_of(response)
                 if response.status == 304:
                     return Answer(None, found, final)
-                _expect(response, 200, url)
+                expect(response, 200, url)
                 if (response.content_length or 0) > max_bytes:
                     raise UpstreamTooLarge(f"{shown_url(url)} has more than {max_bytes} bytes.")
                 while chunk := await response.content.readany():
@@ -179,10 +154,13 @@ class Fetcher:
         file is the same one, else it begins anew in a new sink. max_bytes: more than these is not taken.
         """
         if url.startswith("file:"):
-            return await asyncio.to_thread(self._copy_local, url, open_sink, max_bytes, progress)
-        parts = _Parts(url, open_sink, max_bytes)
+            self._may_go()
+            return await asyncio.to_thread(self._local.copy, url, open_sink, max_bytes, progress)
+        parts = Parts(url, open_sink, max_bytes)
 
         async def once() -> S:
+            if parts.is_whole and await self._plainly(url, parts.request_headers(), _IntoParts(self, url, parts, progress)):
+                return parts.whole()
             response, _ = await self._open(url, parts.request_headers())
             async with response:
                 parts.answered(response)
@@ -201,6 +179,44 @@ class Fetcher:
             parts.close()
             raise
 
+    async def _read_plainly(self, url: str, max_bytes: int) -> Answer | None:
+        into = _IntoMemory(self, url, max_bytes)
+        return Answer(bytes(into.body), into.validators, self._prepared(url, {})[0]) if await self._plainly(url, {}, into) else None
+
+    async def _plainly(self, url: str, headers: dict[str, str], into: _IntoParts[Any] | _IntoMemory) -> bool:
+        """Ask by the quick way; False where the server does not answer plainly enough for it."""
+        if self._wire is None:
+            return False
+        route = self._route(url)
+        if not self._wire.knows(route.place):
+            return False
+        self.requests += 1
+        try:
+            await self._wire.get(route.place, route.host, route.folder + url[route.cut :], {**headers, **route.headers}, into)
+        except NotPlain:
+            return False
+        return True
+
+    def _route(self, url: str) -> _Route:
+        """How to ask for a file; worked out once for all files of a folder, unless each has a signature or query of its own."""
+        folder = url[: url.rfind("/") + 1]
+        route = self._routes.get(folder)
+        if route is None:
+            alone = "?" in url or "#" in url or url.startswith("s3:")
+            asked = url if alone else folder
+            target, address, sent = self._prepared(asked, {})
+            self._check_address(url, target)
+            parts = urlsplit(address)
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            route = _Route(origin(address), parts.netloc.rpartition("@")[2], path, len(asked), sent)
+            if not alone:
+                self._routes[folder] = route
+        return route
+
+    def refuse(self, answered: Answered, url: str) -> None:
+        """Raises what ends or repeats the attempt."""
+        refuse(answered, url, self._settings.max_retry_after_seconds)
+
     async def _wait_for_rate(self, count: int) -> None:
         self._check()
         await self._throttle.take(count)
@@ -218,8 +234,8 @@ class Fetcher:
                             result = await once()
                     else:
                         result = await once()
-            except (_Again, aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
-                again = _as_again(error)
+            except (Again, aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+                again = as_again(error)
                 reason = again.reason
                 if again.peace:
                     pace.quiet(again.wait_seconds)
@@ -238,7 +254,9 @@ class Fetcher:
         check_windows(self._settings.windows)
 
     def _pace(self, url: str) -> HostPace:
-        host = urlsplit(url).netloc.rpartition("@")[2]
+        start = url.find("//") + 2
+        end = url.find("/", start)
+        host = url[start : end if end > 0 else len(url)].rpartition("@")[2]
         if host not in self._paces:
             settings = self._settings
             self._paces[host] = HostPace(
@@ -263,7 +281,7 @@ class Fetcher:
             )
             if response.status == 200 or response.status not in REDIRECTS:
                 try:
-                    _refuse(response, url, self._settings.max_retry_after_seconds)
+                    self.refuse(response, url)
                 except BaseException:
                     response.release()
                     raise
@@ -301,167 +319,61 @@ class Fetcher:
             return url, url, headers
         return url, credentials.address(url), {**headers, **credentials.headers()}
 
-    def _local(self, url: str) -> Path:
-        """The path of a file: address, inside the folders that were allowed."""
-        path = Path(unquote(urlsplit(url).path)).resolve()
-        if not any(path.is_relative_to(folder.resolve()) for folder in self._settings.local_folders):
-            raise UpstreamError(f"'{path.name}' is not inside a folder that this mirror may read.", code="forbidden_address")
-        return path
 
-    def _read_local(self, url: str, max_bytes: int, validators: Validators | None) -> Answer:
-        self._may_go()
-        path = self._local(url)
-        try:
-            status = path.stat()
-            found = Validators(etag=f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"')
-            if validators is not None and validators.etag == found.etag:
-                return Answer(None, found, url)
-            if status.st_size > max_bytes:
-                raise UpstreamTooLarge(f"'{path.name}' has more than {max_bytes} bytes.")
-            return Answer(path.read_bytes(), found, url)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise UpstreamMissing(f"'{path.name}' is not there.") from error
-        except OSError as error:
-            raise UpstreamError(f"'{path.name}' can't be read: {error.strerror}.") from error
+class _IntoParts(Generic[S]):
+    """Puts an answer of the quick way into a file's parts."""
 
-    def _copy_local(self, url: str, open_sink: Callable[[], S], max_bytes: int, progress: Callable[[int], None] | None) -> S:
-        self._may_go()
-        path = self._local(url)
-        try:
-            source = path.open("rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise UpstreamMissing(f"'{path.name}' is not there.") from error
-        except OSError as error:
-            raise UpstreamError(f"'{path.name}' can't be read: {error.strerror}.") from error
-        sink = open_sink()
-        try:
-            with source:
-                while chunk := source.read(READ_BYTES):
-                    sink.write(chunk)
-                    if sink.size > max_bytes:
-                        raise UpstreamBroken(f"'{path.name}' has more bytes than its record says.")
-                    if progress is not None:
-                        progress(len(chunk))
-        except BaseException:
-            sink.close()
-            raise
-        return sink
+    __slots__ = ("_fetcher", "_parts", "_progress", "_url")
+
+    def __init__(self, fetcher: Fetcher, url: str, parts: Parts[S], progress: Callable[[int], None] | None) -> None:
+        self._fetcher, self._url, self._parts, self._progress = fetcher, url, parts, progress
+
+    def head(self, head: Head, /) -> None:
+        self._fetcher.refuse(head, self._url)
+        self._parts.answered(head)
+
+    def piece(self, data: bytes, /) -> None:
+        self._parts.write(data)
+        self._fetcher.received_bytes += len(data)
+        if self._progress is not None:
+            self._progress(len(data))
 
 
-class _Parts(Generic[S]):
-    """One file that may come in several parts: all of one ETag, or it begins anew."""
+class _IntoMemory:
+    """Keeps an answer of the quick way."""
 
-    def __init__(self, url: str, open_sink: Callable[[], S], max_bytes: int) -> None:
-        self._url, self._open_sink, self._max_bytes = url, open_sink, max_bytes
-        self._sink: S | None = None
-        self._validator = ""
+    def __init__(self, fetcher: Fetcher, url: str, max_bytes: int) -> None:
+        self._fetcher, self._url, self._max_bytes = fetcher, url, max_bytes
+        self.body, self.validators = bytearray(), Validators()
 
-    def request_headers(self) -> dict[str, str]:
-        if self._sink is None or not self._sink.size or not self._validator:
-            self._begin()
-            return {}
-        return {"Range": f"bytes={self._sink.size}-", "If-Range": self._validator}
+    def head(self, head: Head, /) -> None:
+        self._fetcher.refuse(head, self._url)
+        expect(head, 200, self._url)
+        if head.length > self._max_bytes:
+            raise UpstreamTooLarge(f"{shown_url(self._url)} has more than {self._max_bytes} bytes.")
+        self.validators = validators_of(head)
 
-    def answered(self, response: aiohttp.ClientResponse) -> None:
-        """Look whether this goes on from what is there; raises _Again when it can't."""
-        validator = _strong(response)
-        if response.status == 206:
-            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if self._sink is None or found is None or int(found[1]) != self._sink.size or validator != self._validator:
-                self._begin()
-                raise _Again("the file changed between two parts")
-            return
-        if response.status == 416:
-            self._begin()
-            raise _Again("the rest of the file was not given")
-        _expect(response, 200, self._url)
-        if self._sink is None or self._sink.size:
-            self._begin()
-        self._validator = validator
-
-    def write(self, chunk: bytes) -> None:
-        assert self._sink is not None
-        if self._sink.size + len(chunk) > self._max_bytes:
-            raise UpstreamBroken(f"{shown_url(self._url)} has more bytes than its record says.")
-        self._sink.write(chunk)
-
-    def whole(self) -> S:
-        assert self._sink is not None
-        return self._sink
-
-    def close(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
-
-    def _begin(self) -> None:
-        self.close()
-        self._sink = self._open_sink()
-        self._validator = ""
+    def piece(self, data: bytes, /) -> None:
+        self.body += data
+        self._fetcher.received_bytes += len(data)
 
 
-def shown_url(url: str) -> str:
-    """An address as it may be printed: no query, no user, no token."""
-    parts = urlsplit(url)
-    path = re.sub(r"^/t/[^/]+", "/t/***", parts.path)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"[:300]
+def _tls(settings: FetchSettings) -> ssl.SSLContext:
+    context = _context(settings)
+    # A server that prefers HTTP/2 must not choose it.
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-def _tls(settings: FetchSettings) -> ssl.SSLContext | bool:
+def _context(settings: FetchSettings) -> ssl.SSLContext:
     if not settings.verify_tls:
-        return False
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
     if settings.ca_bundle is None:
-        return True
+        return ssl.create_default_context()
     try:
         bundle = settings.ca_bundle
         return ssl.create_default_context(cafile=None if bundle.is_dir() else str(bundle), capath=str(bundle) if bundle.is_dir() else None)
     except (OSError, ssl.SSLError) as error:
         raise BadConfiguration(f"The CA bundle '{settings.ca_bundle}' can't be read.") from error
-
-
-def _validators(response: aiohttp.ClientResponse) -> Validators:
-    return Validators(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
-
-
-def _strong(response: aiohttp.ClientResponse) -> str:
-    """What If-Range may hold: a strong ETag, or else the date."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag.startswith('"') else "" if etag else response.headers.get("Last-Modified", "")
-
-
-def _refuse(response: aiohttp.ClientResponse, url: str, max_wait_seconds: float) -> None:
-    """Turn the statuses that end or repeat the attempt into errors."""
-    status = response.status
-    if status in AGAIN_STATUSES:
-        wait = retry_after_seconds(response.headers.get("Retry-After"), limit_seconds=max_wait_seconds)
-        raise _Again(f"it answered {status}", wait, peace=status in (429, 503) and wait > 0)
-    if status in (401, 403, 407):
-        raise UpstreamDenied(f"{shown_url(url)} was refused ({status}).")
-    if status in (404, 410):
-        raise UpstreamMissing(f"{shown_url(url)} is not there ({status}).")
-
-
-def _expect(response: aiohttp.ClientResponse, status: int, url: str) -> None:
-    if response.status != status:
-        raise UpstreamError(f"{shown_url(url)} answered {response.status}.")
-
-
-def _as_again(error: Exception) -> _Again:
-    """An attempt's failure as a reason that shows no address; an error that no other attempt would mend goes on up."""
-    if isinstance(error, _Again):
-        return error
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UpstreamError):
-            raise cause
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL):
-        raise UpstreamError("The upstream's certificate or address is not valid.", hint="Check the CA bundle and the address.") from error
-    return _Again(_REASONS.get(type(error), f"the connection failed ({type(error).__name__})"))
-
-
-_REASONS: dict[type[Exception], str] = {
-    aiohttp.ClientPayloadError: "the body was cut short",
-    aiohttp.ServerDisconnectedError: "the connection was dropped",
-    TimeoutError: "it took too long",
-}

@@ -16,8 +16,8 @@ from mirrors_app.core.config import MirrorConfig
 from mirrors_app.core.download import Downloader, Downloads, Progress
 from mirrors_app.core.errors import Cancelled, WindowClosed
 from mirrors_app.core.fetch import Fetcher
-from mirrors_app.core.inspector import Depth
 from mirrors_app.core.filters import Broken
+from mirrors_app.core.inspector import Depth
 from mirrors_app.core.locked import LockPlanner
 from mirrors_app.core.plan import Held, Plan, summary
 from mirrors_app.core.planning import Planner
