@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -31,6 +32,24 @@ class Part:
         """Where it is on this machine, or None."""
         return shutil.which(self.binary, path=_SEARCH)
 
+    @property
+    def how(self) -> str:
+        return f"Debian's {self.package}; `make test-system` installs it"
+
+
+@dataclass(frozen=True)
+class Module(Part):
+    """A Python package that has to be built here (`make ldap`), and the Debian packages that needs."""
+
+    @property
+    def path(self) -> str | None:
+        found = importlib.util.find_spec(self.binary)
+        return None if found is None else str(found.origin)
+
+    @property
+    def how(self) -> str:
+        return "`make test-system` builds it"
+
 
 PARTS = {
     part.binary: part
@@ -42,6 +61,7 @@ PARTS = {
         Part("slapd", "slapd"),
         Part("ldapsearch", "ldap-utils"),
         Part("skopeo", "skopeo"),
+        Module("ldap", "gcc libldap2-dev libsasl2-dev"),
     )
 }
 
@@ -57,7 +77,7 @@ def require_part(name: str) -> str:
     path = part.path
     if path is not None:
         return path
-    reason = f"{SKIP_PREFIX}{name} (Debian's {part.package}; `make test-system` installs it)"
+    reason = f"{SKIP_PREFIX}{name} ({part.how})"
     if all_required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -11,7 +11,8 @@ import click
 
 from condahub.accounts.models import User
 from condahub.accounts.services import tokens, users
-from condahub.audit.services import record
+from condahub.accounts.signin import directory, local
+from condahub.accounts.signin.sync import sync_directory
 from condahub.cli import tables
 from condahub.cli.exits import Failure, Usage
 from condahub.cli.server import operator, register
@@ -20,6 +21,7 @@ from condahub.cli.wording import expiry
 ADMINISTRATOR = "admin"
 # 15 bytes are 20 characters that a person can copy, and more than anybody can guess.
 PASSWORD_BYTES = 15
+UNLOCKED_HOURS = 24
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -100,8 +102,12 @@ def reactivate(username: str) -> None:
 @click.command()
 @click.argument("username", default=ADMINISTRATOR)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input; else one is made and printed.")
-def unlock(username: str, password_stdin: bool) -> None:
-    """Make USERNAME (admin) a local administrator with a new password, whatever else about signing in is broken."""
+@click.option("--keep-second-factor", is_flag=True, help="Leave passkeys and codes as they are; else they are taken away.")
+def unlock(username: str, password_stdin: bool, keep_second_factor: bool) -> None:
+    """Make USERNAME (admin) a local administrator with a new password, whatever else about signing in is broken.
+
+    Where local accounts are off, or the account is the directory's, the password opens for a day.
+    """
     given = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
     password = given or secrets.token_urlsafe(PASSWORD_BYTES)
     found = User.objects.filter(username=username).first()
@@ -115,10 +121,49 @@ def unlock(username: str, password_stdin: bool) -> None:
             users.reactivate_user(actor=actor, user=found)
         users.promote_user(actor=actor, user=found, is_superuser=True, is_staff=True)
         users.set_password(actor=actor, user=found, password=password)
-    record(actor=actor, action="user.unlock", target=found.username)
+    users.unlock_user(actor=actor, user=found, hours=UNLOCKED_HOURS, keep_second_factor=keep_second_factor)
     click.echo(f"{found.username} is an administrator and can sign in with the new password. The audit trail says so.", err=True)
+    if not local.opens_by_itself(found):
+        click.echo(f"Local sign-in is off for this account: the password opens for {UNLOCKED_HOURS} hours.", err=True)
     if not given:
         _show_password(password)
+
+
+@register
+@click.group("directory")
+def directory_group() -> None:
+    """The company's directory (LDAP, Active Directory)."""
+
+
+@directory_group.command("sync")
+@click.option("--force", is_flag=True, help="Stop people even when most are gone from the directory.")
+def directory_sync(force: bool) -> None:
+    """Follow the directory now: who is gone is stopped, groups give what they give."""
+    _require_directory()
+    told = sync_directory(force=force)
+    click.echo(f"Looked at {told.looked_at} accounts: {told.closed} stopped, {told.reopened} opened again.")
+
+
+@directory_group.command("test")
+@click.argument("username", required=False)
+def directory_test(username: str | None) -> None:
+    """Bind as the hub does, and show what the directory tells of USERNAME."""
+    _require_directory()
+    if not username:
+        directory.test_connection()
+        click.echo("The directory answers, and lets the hub look.")
+        return
+    entry = directory.find(username)
+    if entry is None:
+        raise Failure(f"The directory has nobody called '{username}'.", hint="See CONDAHUB_LDAP_USER_BASE and CONDAHUB_LDAP_USER_FILTER.")
+    rows = [{"what": "DN", "value": entry.dn}, {"what": "name", "value": entry.name}, {"what": "e-mail", "value": entry.email}]
+    rows += [{"what": "group", "value": group} for group in entry.groups]
+    tables.show(rows, [("WHAT", "what"), ("VALUE", "value")], as_json=False)
+
+
+def _require_directory() -> None:
+    if not directory.is_configured():
+        raise Failure("No directory is set up.", hint="Set CONDAHUB_LDAP_URL.")
 
 
 @register

@@ -17,6 +17,7 @@ from condahub.accounts.services.users import (
     deactivate_user,
     promote_user,
     reactivate_user,
+    remove_second_factors,
     set_password,
     update_user,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "promote_user",
     "reactivate_user",
     "remove_member",
+    "remove_second_factors",
     "restore_organization",
     "revoke_grant",
     "revoke_token",

@@ -58,8 +58,9 @@ def admit(*, entry: Entry, link_existing: bool = False) -> User:
             record(actor=SYSTEM, action="user.link", target=user.username, details={"source": LDAP, "dn": entry.dn})
         user = account.user
         _note(account, entry)
-        if not user.is_active and account.closed_at is not None:
-            reactivate_user(actor=SYSTEM, user=user)
+        if account.closed_at is not None:
+            if not user.is_active:
+                reactivate_user(actor=SYSTEM, user=user)
             account.closed_at = None
         account.save()
         if user.is_active:

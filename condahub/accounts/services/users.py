@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -144,6 +146,28 @@ def end_sessions(user: User) -> int:
     for row in rows:
         row.end()
     return len(rows)
+
+
+def unlock_user(*, actor: Actor, user: User, hours: int, keep_second_factor: bool = False) -> None:
+    """Let the local password open for some hours, wherever sign-in is configured to happen. For the operator at the shell."""
+    require(actor, Permission.USER_PROMOTE, HUB)
+    with transaction.atomic():
+        user.unlocked_until = timezone.now() + timedelta(hours=hours)
+        user.save(update_fields=["unlocked_until"])
+        factors = 0 if keep_second_factor else remove_second_factors(actor=actor, user=user)
+        details = {"hours": hours, "second_factors_removed": factors}
+        record(actor=actor, action="user.unlock", target=user.username, details=details)
+
+
+def remove_second_factors(*, actor: Actor, user: User) -> int:
+    """Passkeys, app and recovery codes of somebody who lost them; his sessions end. Returns how many were there."""
+    _require_power_over(actor, user)
+    with transaction.atomic():
+        removed, _ = Authenticator.objects.filter(user=user).delete()
+        if removed:
+            end_sessions(user)
+            record(actor=actor, action="second_factor.remove_all", target=user.username, details={"removed": removed})
+    return removed
 
 
 def reactivate_user(*, actor: Actor, user: User) -> User:

@@ -51,6 +51,19 @@ def _said(error: Exception) -> str:
     return str(told.get("desc") or type(error).__name__)
 
 
+def test_connection() -> None:
+    """Bind as the hub does and look at the base of people. Raises DirectoryUnavailable, or what is wrong with the settings."""
+    import ldap
+
+    with connected() as connection:
+        for base in filter(None, (settings.CONDAHUB_LDAP_USER_BASE, settings.CONDAHUB_LDAP_GROUP_BASE)):
+            try:
+                connection.search_s(base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
+            except ldap.NO_SUCH_OBJECT:
+                hint = "See CONDAHUB_LDAP_USER_BASE and CONDAHUB_LDAP_GROUP_BASE."
+                raise HubError(f"The directory has no '{base}'.", code="directory_base", hint=hint) from None
+
+
 def find(username: str) -> Entry | None:
     """The person of that name, None when the directory has nobody by it (any more). Raises DirectoryUnavailable."""
     from ldap.filter import escape_filter_chars

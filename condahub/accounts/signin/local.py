@@ -17,6 +17,11 @@ def opens(user: User) -> bool:
     """Whether the local password of this account signs in: local accounts are on and it is no directory's, or it was unlocked."""
     if user.unlocked_until is not None and user.unlocked_until > timezone.now():
         return True
+    return opens_by_itself(user)
+
+
+def opens_by_itself(user: User) -> bool:
+    """The same without an operator's unlocking."""
     return bool(settings.CONDAHUB_LOCAL_ACCOUNTS) and not DirectoryAccount.objects.filter(user=user).exists()
 
 
