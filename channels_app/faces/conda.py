@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -53,7 +53,8 @@ def answer(environ: Environ) -> BytesAnswer | None:
     Refusals are left: they are rare, and are told and recorded in one place.
     """
     if (finish := environ.get(FINISH)) is not None:
-        return _finished(finish)
+        waited: BytesAnswer = finish()
+        return waited
     path: str = environ["PATH_INFO"]
     prefix = next((door for door in DOORS if path.startswith(door)), "")
     # What is no plain text is for Django to decode.
@@ -254,11 +255,11 @@ def _from_source(asked: _Asked, source: Source, file: ServedFile, offered: Repre
         known = _offered(here.sha256, here.size, offered.headers["Content-Type"], offered.headers["Cache-Control"], here.indexed_at, None)
         return _counted(asked, here, answer_blob(asked.environ, known, namespace="packages", sha256=here.sha256))
 
-    return where_it_may_wait(asked.environ, finish)
+    return where_it_may_wait(asked.environ, partial(_finished, finish))
 
 
 def _finished(finish: Callable[[], BytesAnswer]) -> BytesAnswer:
-    """The answer of a request that has waited."""
+    """The answer of a request that may have waited: a refusal too, as asking another door would ask the upstream again."""
     try:
         return finish()
     except HubError as error:
