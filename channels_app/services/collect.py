@@ -41,6 +41,25 @@ def claim_blobs(temporaries: Iterable[TemporaryBlob]) -> dict[str, Blob]:
     return claimed
 
 
+def claim_many(temporaries: Iterable[TemporaryBlob]) -> dict[str, Blob]:
+    """The same for a large batch, in a few queries."""
+    store = blobs("packages")
+    wanted = {one.sha256: one for one in sorted(temporaries, key=lambda one: one.sha256)}
+    made = [Blob(sha256=one.sha256, md5=one.md5, size=one.size) for one in wanted.values()]
+    Blob.objects.bulk_create(made, batch_size=BATCH, ignore_conflicts=True)
+    claimed: dict[str, Blob] = {}
+    hashes = list(wanted)
+    for start in range(0, len(hashes), BATCH):
+        found = Blob.objects.select_for_update().filter(sha256__in=hashes[start : start + BATCH]).order_by("sha256")
+        claimed.update({blob.sha256: blob for blob in found})
+    for sha256, one in wanted.items():
+        if sha256 not in claimed:
+            claimed[sha256] = _take_row(sha256, md5=one.md5, size=one.size)
+        if not one.kept:
+            store.keep(one)
+    return claimed
+
+
 def _take_row(sha256: str, *, md5: str, size: int) -> Blob:
     """The row, made if need be, locked until the end of the transaction."""
     for _ in range(TAKE_TRIES):

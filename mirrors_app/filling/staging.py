@@ -1,0 +1,151 @@
+"""Bytes on their way into a mirrored channel: kept many at a time, noted as files that nobody sees yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from channels_app import selectors
+from channels_app.models import SEEN_LONG_AGO, Blob, Channel, FileState, PackageFile
+from channels_app.services import packages, quotas
+from channels_app.services.collect import claim_many
+from condahub.events.services.watching import tell_quota
+from condahub.packages.reader import PackageInfo
+from condahub.packages.record import canonical_json
+from condahub.storage.blobs import TemporaryBlob, blobs
+from mirrors_app.core.records import Refused, UpstreamRecord
+from mirrors_app.core.target import Fetched
+from mirrors_app.filling import rows
+from mirrors_app.filling.rows import NewFile
+from mirrors_app.models import Mirror, MirroredFile
+
+MAX_INTEGER = 2**63 - 1
+
+
+class _Kept(NamedTuple):
+    record: UpstreamRecord
+    info: PackageInfo
+    bytes: TemporaryBlob
+    aside: bool
+
+
+class Staging:
+    """What one run has kept: after `settle` it outlives the run, the process and the machine's power."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+        self._waiting: list[_Kept] = []
+        self._room = quotas.room_bytes(mirror.channel)
+        self._told = False
+
+    @property
+    def first_seen_at(self) -> datetime | None:
+        """What comes in a mirror's first run is as old as the upstream; None: it is seen now."""
+        return SEEN_LONG_AGO if self.mirror.first_synced_at is None else None
+
+    def fits(self, size: int) -> bool:
+        """Whether so many bytes more are within the quotas; they are counted, if so."""
+        if size > self._room:
+            if not self._told:
+                self._told = True
+                tell_quota(self.mirror.channel.organization)
+            return False
+        self._room -= size
+        return True
+
+    def keep(self, batch: Sequence[Fetched]) -> list[Refused]:
+        """Take these over; those that may not be had are returned and not taken."""
+        refused = []
+        for one in batch:
+            assert isinstance(one.bytes, TemporaryBlob)
+            if (reason := self._refusal(one)) is not None:
+                refused.append(Refused(*one.record.key, reason))
+                continue
+            self._waiting.append(_Kept(one.record, one.info, one.bytes.park(), one.aside))
+        return refused
+
+    def _refusal(self, one: Fetched) -> str | None:
+        if one.record.section == "v3":
+            return "Records of the section v3 are not shown by this hub yet."
+        if not -MAX_INTEGER <= one.record.facts.build_number <= MAX_INTEGER:
+            return "Its build number is out of bounds."
+        if not self.fits(one.bytes.size):
+            return f"{one.bytes.size:,} bytes do not fit: the quota of the channel or of its organization is used up."
+        return None
+
+    def settle(self) -> None:
+        """Everything kept is durable, in the store, and noted."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            for chunk in rows.chunks(waiting):
+                blobs().keep_many([one.bytes for one in chunk])
+                self._note(chunk)
+        finally:
+            for one in waiting:
+                one.bytes.close()
+
+    @transaction.atomic
+    def _note(self, kept: Sequence[_Kept]) -> None:
+        channel = selectors.lock(self.mirror.channel)
+        claimed = claim_many([one.bytes for one in kept])
+        files: dict[tuple[str, str, str], tuple[NewFile, str]] = {}
+        for one in kept:
+            new = self._new_file(one, claimed[one.bytes.sha256])
+            files[new.key] = (new, MirroredFile.Role.ASIDE if one.aside else MirroredFile.Role.STAGED)
+        note(self.mirror, channel, files)
+
+    def _new_file(self, one: _Kept, blob: Blob) -> NewFile:
+        return NewFile(
+            record=one.record,
+            sha256=one.bytes.sha256,
+            md5=one.bytes.md5,
+            size=one.bytes.size,
+            blob_id=blob.pk,
+            run_exports=canonical_json(one.info.run_exports).decode(),
+            about=canonical_json(packages.described(one.info.about)).decode(),
+            first_seen_at=self.first_seen_at,
+        )
+
+    def discard(self) -> None:
+        """What was kept and not settled."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.bytes.close()
+
+
+def note(mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]]) -> dict[int, int]:
+    """Rows for these files, which nobody sees yet; (subdir, filename, sha256) -> (file, role). Those that are there are used.
+
+    By id of the file, what the mirror knows of it. The channel's row and those of the blobs are taken. Raises QuotaExceeded.
+    """
+    there = _rows_there(channel, files)
+    fresh = [new for key, (new, _) in files.items() if key not in there]
+    ids = rows.insert_files(channel, fresh, now=timezone.now()) if fresh else {}
+    quotas.add(channel, sum(new.size for new in fresh if new.blob_id is not None))
+    for key, file in there.items():
+        if file.blob_id is None and file.state != FileState.PURGED:
+            PackageFile.objects.filter(pk=file.pk).update(blob_id=files[key][0].blob_id)
+        ids[key] = file.pk
+    noted = MirroredFile.objects.filter(file_id__in=[file.pk for file in there.values()]) if there else MirroredFile.objects.none()
+    known = {file_id: (pk, role) for file_id, pk, role in noted.values_list("file_id", "pk", "role")}
+    made = rows.insert_mirrored(mirror, [(new, ids[key], role) for key, (new, role) in files.items() if ids[key] not in known])
+    turned = [
+        known[ids[key]][0]
+        for key, (_, role) in files.items()
+        if role == MirroredFile.Role.ASIDE and known.get(ids[key], (0, ""))[1] == MirroredFile.Role.STAGED
+    ]
+    rows.set_roles(turned, MirroredFile.Role.ASIDE)
+    quotas.require_within(channel)
+    return made
+
+
+def _rows_there(channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]]) -> dict[tuple[str, str, str], PackageFile]:
+    """Rows of the very same files: of a run that was killed, or deleted since."""
+    names = {new.record.name for new, _ in files.values()}
+    found = PackageFile.objects.filter(channel=channel, name__in=names, filename__in=[key[1] for key in files])
+    there = {(one.subdir, one.filename, one.sha256): one for one in found.only("subdir", "filename", "sha256", "state", "blob_id")}
+    return {key: file for key, file in there.items() if key in files}
