@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -69,20 +68,19 @@ _index = msgspec.json.Decoder(_Index)
 _unpacker = zstandard.ZstdDecompressor(max_window_size=DEFAULT.max_window_bytes)
 
 
-def read_identity(path: Path | str, *, filename: str, limits: Limits = DEFAULT) -> Identity | None:
-    """Who the package at `path` says that it is, when that is who `filename` says; None when the answer takes a whole reading.
+def read_identity(file: BinaryIO, *, filename: str, limits: Limits = DEFAULT) -> Identity | None:
+    """Who the package in `file` says that it is, when that is who `filename` says; None when the answer takes a whole reading.
 
     One that would unpack to more than the limits is None too. Raises BadFilename, and OSError when the file can't be read.
     """
     name = split_filename(filename)
     if name.extension != ".conda":
         return None
-    with open(path, "rb") as file:
-        try:
-            return _Reading(file, name, limits).identity()
-        except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, ValueError, IndexError, HubError):
-            # Whatever is wrong with it is for the whole reading to say.
-            return None
+    try:
+        return _Reading(file, name, limits).identity()
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, ValueError, IndexError, HubError):
+        # Whatever is wrong with it is for the whole reading to say.
+        return None
 
 
 class _Reading:
@@ -90,7 +88,7 @@ class _Reading:
 
     def __init__(self, file: BinaryIO, name: PackageFilename, limits: Limits) -> None:
         self._file, self._name, self._limits = file, name, limits
-        self._size = os.fstat(file.fileno()).st_size
+        self._size = file.seek(0, os.SEEK_END)
 
     def identity(self) -> Identity | None:
         info, pkg = f"info-{self._name.stem}.tar.zst", f"pkg-{self._name.stem}.tar.zst"

@@ -17,28 +17,37 @@ from typing import Any
 from condahub.errors import StorageFull, Unavailable
 
 PART_SUFFIX = ".part"
+MAX_HELD_BYTES = 64 * 1024
 # Names of files that are being written: another process, or this one after a fork, must not hit on the same.
 _RUN = secrets.token_hex(8)
 _numbers = itertools.count()
 
 
 class HashedFile:
-    """A Temporary in the folder of its final place, so that the final step is a rename; `adopt` makes it stay."""
+    """A Temporary: small bytes stay in memory until `adopt`, others are written beside their final place, to be renamed at the end.
+
+    A rename takes several times as long as making a small file, and what was verified in memory needs none.
+    """
 
     def __init__(self, folder: str, *, with_md5: bool) -> None:
-        self._path = f"{folder}/.{_RUN}-{next(_numbers)}{PART_SUFFIX}"
+        self._folder = folder
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
-        try:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise disk_error(error) from error
+        self._held: bytes | bytearray | None = b""
+        self._path = ""
+        self._fd = -1
         self._kept = False
 
     @property
     def path(self) -> Path:
+        self._spill()
         return Path(self._path)
+
+    @property
+    def data(self) -> bytes | None:
+        """All of it while it is in memory."""
+        return None if self._held is None else bytes(self._held)
 
     @property
     def size(self) -> int:
@@ -54,30 +63,66 @@ class HashedFile:
         return self._md5.hexdigest() if self._md5 is not None else ""
 
     def write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-        except OSError as error:
-            raise disk_error(error) from error
         self._sha256.update(chunk)
         if self._md5 is not None:
             self._md5.update(chunk)
         self._size += len(chunk)
+        if self._held is not None and self._size <= MAX_HELD_BYTES:
+            # Most come in one piece, which is not copied.
+            self._held = bytearray(self._held) + chunk if self._held else chunk
+            return
+        self._spill()
+        _write(self._fd, chunk)
 
     def adopt(self, place: Path) -> None:
         """Give it its final name, in place of what had it."""
-        os.replace(self._path, place)
+        if self._held is not None:
+            try:
+                self._fd = _create(str(place))
+            except FileExistsError:
+                self._spill()
+        if self._held is not None:
+            _write(self._fd, self._held)
+            self._held = None
+        else:
+            os.replace(self._path, place)
         self._kept = True
         self.close()
 
     def close(self) -> None:
+        self._held = None
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
             if not self._kept:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path)
+
+    def _spill(self) -> None:
+        if self._held is None:
+            return
+        self._path = f"{self._folder}/.{_RUN}-{next(_numbers)}{PART_SUFFIX}"
+        self._fd = _create(self._path)
+        held, self._held = self._held, None
+        _write(self._fd, held)
+
+
+def _create(path: str) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise disk_error(error) from error
+
+
+def _write(fd: int, data: bytes | bytearray) -> None:
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    except OSError as error:
+        raise disk_error(error) from error
 
 
 def disk_error(error: OSError) -> StorageFull | Unavailable:

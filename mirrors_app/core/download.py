@@ -16,7 +16,7 @@ from condahub.packages.metadata import read_index
 from condahub.packages.reader import PackageInfo, check_identity
 from mirrors_app.core.errors import Cancelled, UpstreamBroken, UpstreamError, WindowClosed
 from mirrors_app.core.fetch import Fetcher
-from mirrors_app.core.inspector import Depth, Inspector, Outcome
+from mirrors_app.core.inspector import Depth, Inspector, Item, Outcome
 from mirrors_app.core.records import BadRecord, Refused, UpstreamRecord, record_of
 from mirrors_app.core.target import Fetched, Target, Temporary
 
@@ -191,7 +191,7 @@ class Downloader:
 
     async def _keep(self, batch: Sequence[tuple[Wanted, Temporary]], inspector: Inspector) -> int:
         try:
-            outcomes = await inspector.inspect([(str(one.path), wanted.record.filename, one.size) for wanted, one in batch])
+            outcomes = await inspector.inspect([Item(one, wanted.record.filename) for wanted, one in batch])
             inspected = [_judged(wanted, temporary, outcome) for (wanted, temporary), outcome in zip(batch, outcomes, strict=True)]
             good = [one for one in inspected if isinstance(one, Fetched)]
             for one in inspected:

@@ -7,13 +7,14 @@ The child gets batches on stdin and answers each on stdout, both in msgpack behi
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +26,7 @@ from condahub.packages.identity import Identity, read_identity
 from condahub.packages.limits import Limits
 from condahub.packages.pool import IN_PROCESS_LIMITS, IN_PROCESS_MAX_BYTES, PASSED_ON_VARIABLES, inspect
 from condahub.packages.reader import PackageInfo, read_package
+from mirrors_app.core.target import Temporary
 
 MAX_FRAME_BYTES = 256 * 2**20
 LENGTH_BYTES = 4
@@ -35,14 +37,20 @@ WORTH_A_CHILD_FILES = 200
 # whole: all of the package is read and checked, as what is uploaded; identity: what it says that it is, and that it is no bomb.
 Depth = Literal["whole", "identity"]
 Outcome = PackageInfo | Identity | HubError
-Item = tuple[str, str, int]
+
+
+class Item(NamedTuple):
+    """A package to read."""
+
+    bytes: Temporary
+    filename: str
 
 
 class _Batch(msgspec.Struct, array_like=True):
-    """items: (path, filename)."""
+    """items: (path, filename, all of its bytes where they are in memory: then there is no path)."""
 
     depth: Depth
-    items: list[tuple[str, str]]
+    items: list[tuple[str, str, bytes | None]]
 
 
 class _Answer(msgspec.Struct, array_like=True):
@@ -95,8 +103,8 @@ class Inspector:
             await child.wait()
 
     async def inspect(self, items: Sequence[Item]) -> list[Outcome]:
-        """(path, filename, size) of each -> what it is, or why it is refused; Unavailable among the refusals passes."""
-        small = [index for index, (_, _, size) in enumerate(items) if size <= IN_PROCESS_MAX_BYTES or self._depth == "identity"]
+        """What each is, or why it is refused; Unavailable among the refusals passes."""
+        small = [index for index, item in enumerate(items) if self._depth == "identity" or item.bytes.size <= IN_PROCESS_MAX_BYTES]
         found: dict[int, Outcome] = {}
         if self._child is not None and small:
             found = dict(zip(small, await self._by_child([items[index] for index in small]), strict=True))
@@ -104,14 +112,15 @@ class Inspector:
         # A child that died may have met what would end this process too: then each is read in one of its own.
         limits = Limits() if self._wanted and self._child is None else None
         if rest:
-            found |= zip(rest, await asyncio.to_thread(_inspect_all, [items[index] for index in rest], self._depth, limits), strict=True)
+            asked = [(items[index].bytes.path, items[index].filename) for index in rest]
+            found |= zip(rest, await asyncio.to_thread(_inspect_all, asked, self._depth, limits), strict=True)
         return [found[index] for index in range(len(items))]
 
     async def _by_child(self, items: Sequence[Item]) -> list[Outcome]:
         child = self._child
         assert child is not None and child.stdin is not None and child.stdout is not None
         try:
-            child.stdin.write(_framed(_Batch(self._depth, [item[:2] for item in items])))
+            child.stdin.write(_framed(_Batch(self._depth, [self._asked(item) for item in items])))
             await child.stdin.drain()
             length = int.from_bytes(await child.stdout.readexactly(LENGTH_BYTES), "big")
             answers = _answers.decode(await child.stdout.readexactly(length))
@@ -119,6 +128,10 @@ class Inspector:
             await self.__aexit__()
             return [PackageSlow("The reader stopped.") for _ in items]
         return [_outcome(answer) for answer in answers]
+
+    def _asked(self, item: Item) -> tuple[str, str, bytes | None]:
+        data: bytes | None = getattr(item.bytes, "data", None) if self._depth == "identity" else None
+        return ("" if data is not None else str(item.bytes.path), item.filename, data)
 
 
 def _framed(message: object) -> bytes:
@@ -137,27 +150,33 @@ def _outcome(answer: _Answer) -> Outcome:
     return kind(said.detail, code=said.code, hint=said.hint, status=said.status)
 
 
-def _inspect_all(items: Sequence[Item], depth: Depth, limits: Limits | None) -> list[Outcome]:
-    return [_inspected(path, filename, depth, limits) for path, filename, _ in items]
+def _inspect_all(items: Sequence[tuple[Path, str]], depth: Depth, limits: Limits | None) -> list[Outcome]:
+    return [_inspected(path, filename, depth, limits) for path, filename in items]
 
 
-def _inspected(path: str, filename: str, depth: Depth, limits: Limits | None) -> Outcome:
+def _inspected(path: Path, filename: str, depth: Depth, limits: Limits | None) -> Outcome:
     try:
-        if depth == "identity" and limits is None and (identity := read_identity(path, filename=filename)) is not None:
+        if depth == "identity" and limits is None and (identity := _identity(path, filename, None)) is not None:
             return identity
-        info = inspect(Path(path), filename=filename, limits=limits) if limits else inspect(Path(path), filename=filename)
+        info = inspect(path, filename=filename, limits=limits) if limits else inspect(path, filename=filename)
         return Identity.of(info) if depth == "identity" else info
     except HubError as error:
         return error
 
 
-def _answer(path: str, filename: str, depth: Depth) -> _Answer:
+def _identity(path: Path, filename: str, data: bytes | None) -> Identity | None:
+    with path.open("rb") if data is None else io.BytesIO(data) as file:
+        return read_identity(file, filename=filename)
+
+
+def _answer(text: str, filename: str, data: bytes | None, depth: Depth) -> _Answer:
+    path = Path(text)
     try:
-        if depth == "identity" and (identity := read_identity(path, filename=filename)) is not None:
+        if depth == "identity" and (identity := _identity(path, filename, data)) is not None:
             return _Answer(identity=identity)
-        if os.stat(path).st_size > IN_PROCESS_MAX_BYTES:
-            return _Answer(failed="It takes a reader of its own.")
-        info = read_package(Path(path), filename=filename, limits=IN_PROCESS_LIMITS)
+        if data is not None or path.stat().st_size > IN_PROCESS_MAX_BYTES:
+            return _Answer(failed="It takes another reader.")
+        info = read_package(path, filename=filename, limits=IN_PROCESS_LIMITS)
         return _Answer(identity=Identity.of(info)) if depth == "identity" else _Answer(info=info)
     except HubError as error:
         return _Answer(refused=Refusal(error.code, error.detail, error.hint, error.status))
@@ -176,7 +195,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     while (batch := _read(sys.stdin.buffer)) is not None:
-        sys.stdout.buffer.write(_framed([_answer(path, filename, batch.depth) for path, filename in batch.items]))
+        sys.stdout.buffer.write(_framed([_answer(*item, batch.depth) for item in batch.items]))
         sys.stdout.buffer.flush()
 
 

@@ -56,7 +56,11 @@ class SubdirState(msgspec.Struct, frozen=True):
 
 
 class Temporary(Protocol):
-    """Bytes on their way in; the file is gone at `close` unless it was kept. sha256 and md5 are lower-case hex of all that was written."""
+    """Bytes on their way in; the file is gone at `close` unless it was kept. sha256 and md5 are lower-case hex of all that was written.
+
+    `path` makes a file of them where there is none yet. It may have a `data` too: all of the bytes, None when they are in a file; where
+    a run reads identities alone, no file is made of such bytes before `keep`.
+    """
 
     @property
     def path(self) -> Path: ...

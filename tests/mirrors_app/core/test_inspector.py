@@ -11,12 +11,24 @@ from mirrors_app.core.inspector import WORTH_A_CHILD_FILES, Inspector, Item
 from tests.makers import make_package
 
 
+class Lying:
+    sha256 = md5 = ""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, path.stat().st_size
+
+    def write(self, chunk: bytes, /) -> None:
+        raise AssertionError("it is whole")
+
+    def close(self) -> None: ...
+
+
 def items(tmp_path: Path) -> list[Item]:
     good = make_package(tmp_path, "good")
     bad = tmp_path / "bad-1.0-0.conda"
     bad.write_bytes(good.read_bytes()[:-30])
     large = make_package(tmp_path, "large", files={"share/zeros": b"\0" * 80_000_000})
-    return [(str(path), path.name, path.stat().st_size) for path in (good, bad, large)]
+    return [Item(Lying(path), path.name) for path in (good, bad, large)]
 
 
 def judge(found: list[PackageInfo | HubError]) -> list[str]:
