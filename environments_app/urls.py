@@ -6,6 +6,7 @@ from django.urls import URLPattern, re_path
 
 from environments_app.faces.conda_store import builds, catalog, environments, login, namespaces, permissions, shapes
 from environments_app.faces.conda_store.entry import View, door
+from environments_app.faces.short import short
 
 _NAMESPACE = r"(?P<namespace>[^/]+)"
 _ENVIRONMENT = rf"environment/{_NAMESPACE}/(?P<name>[^/]+)"
@@ -49,4 +50,6 @@ urlpatterns_web: list[URLPattern] = [
     _at("v1", rf"setting/{_NAMESPACE}/(?P<name>[^/]+)", door(GET=catalog.get_settings)),
     re_path(r"^conda-store/login/?$", login.login),
     re_path(r"^conda-store/logout/?$", login.logout),
+    # After conda-store's own: an organization can be called neither `api` nor `ui`.
+    re_path(r"^conda-store/(?!(?:api|ui)/)(?P<organization>[^/]+)/(?P<name>[^/]+)/?$", short),
 ]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse, HttpResponseBase
+import hashlib
+import json
 
-from condahub.accounts.policy import Permission, require
-from condahub.errors import NotFound
-from condahub.jobs import selectors as jobs
-from condahub.storage.serve import serve_blob
+from django.http import HttpResponseBase
+
+from condahub.accounts.policy import Permission
+from condahub.errors import NotFound, Unavailable
+from condahub.storage.serve import serve_bytes
 from environments_app import selectors
+from environments_app.artifacts.texts import conda_lock_document
+from environments_app.faces import artifacts
 from environments_app.faces.conda_store import shapes
 from environments_app.faces.conda_store.entry import Asked, ordered, page_of
 from environments_app.faces.conda_store.environments import build_by_id, build_conditions
-from environments_app.models import ArtifactKind, ArtifactState, Build
+from environments_app.models import Build
 from environments_app.services import builds as services
 
 _SORTS = {"id": "pk", "scheduled_on": "created_at", "started_on": "started_at", "ended_on": "ended_at"}
-ARTIFACT_NAMESPACE = "artifacts"
+AS_JSON = "lockfile"
+_STILL_MADE = 202
 
 
 def list_builds(asked: Asked) -> object:
@@ -80,26 +85,14 @@ def file_of_environment(asked: Asked, namespace: str, name: str, file: str) -> H
 
 def _served(asked: Asked, build: Build, file: str) -> HttpResponseBase:
     kind = shapes.FILES[file]
-    artifact = next((one for one in build.artifacts.all() if one.kind == kind and one.state == ArtifactState.READY), None)
-    if artifact is not None:
-        return serve_blob(
-            asked.request,
-            namespace=ARTIFACT_NAMESPACE,
-            sha256=artifact.sha256,
-            size=artifact.size,
-            content_type=artifact.content_type,
-            filename=artifact.filename,
-            etag=artifact.sha256,
-            cache_control="private, no-cache",
-        )
-    if kind == ArtifactKind.SPECIFICATION:
-        return _text(build.specification.text, "application/yaml")
-    if kind == ArtifactKind.LOG and build.job is not None:
-        # A log is written by the job, and names what only those who may read jobs there should see.
-        require(asked.actor, Permission.JOB_READ, build)
-        return _text("".join(f"{line.text}\n" for line in jobs.log_of(build.job)), "text/plain")
-    raise NotFound(f"Build {build.number} of '{build.environment}' has no {file}.", code="no_such_artifact")
-
-
-def _text(text: str, content_type: str) -> HttpResponse:
-    return HttpResponse(text.encode(), content_type=f"{content_type}; charset=utf-8", headers={"Cache-Control": "private, no-store"})
+    if file == AS_JSON:
+        # What conda-store calls the lockfile is conda-lock's document, as JSON.
+        data = json.dumps(conda_lock_document(build)).encode()
+        etag = hashlib.sha256(data).hexdigest()
+        return serve_bytes(asked.request, data, content_type="application/json", etag=etag, cache_control="private, no-cache")
+    wanted = artifacts.Asked.of(build, kind, "", {"wait": str(artifacts.MAX_WAIT_SECONDS)})
+    answer = artifacts.give(asked.request, asked.actor, wanted)
+    if answer.status_code == _STILL_MADE:
+        # Its clients take whatever comes with a 2xx for the file.
+        raise Unavailable(f"The {file} of build {build.number} is being made.", retry_after_seconds=artifacts.RETRY_SECONDS)
+    return answer

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from condahub.accounts.models import Organization
+from environments_app.artifacts.services import ON_DEMAND
+from environments_app.artifacts.services import listed as listed_artifacts
 from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState, Environment, Specification
 
 STATUS = {
@@ -34,6 +36,7 @@ ARTIFACT_TYPES = {
     ArtifactKind.INSTALLER.value: "CONSTRUCTOR_INSTALLER",
     ArtifactKind.CONDA_LOCK.value: "LOCKFILE",
 }
+_THERE = (ArtifactState.READY, ON_DEMAND)
 ARTIFACT_KINDS = {word: kind for kind, word in ARTIFACT_TYPES.items()}
 
 
@@ -77,11 +80,12 @@ def build(row: Build) -> dict[str, Any]:
 
 
 def build_in_full(row: Build) -> dict[str, Any]:
-    artifacts = [one for one in row.artifacts.all() if one.state == ArtifactState.READY and one.kind in ARTIFACT_TYPES]
-    listed = [{"id": one.pk, "artifact_type": ARTIFACT_TYPES[one.kind], "key": f"build/{row.pk}/{one.kind}"} for one in artifacts]
-    if not any(one.kind == ArtifactKind.SPECIFICATION for one in artifacts):
-        # What was asked for is always there.
-        listed.append({"id": 0, "artifact_type": "YAML", "key": f"build/{row.pk}/yaml"})
+    # What can be made counts as there: whoever asks for it gets it.
+    there = {one.kind for one in listed_artifacts(row) if one.state in _THERE and one.kind in ARTIFACT_TYPES}
+    listed = [
+        {"id": number, "artifact_type": ARTIFACT_TYPES[kind], "key": f"build/{row.pk}/{kind}"}
+        for number, kind in enumerate((kind for kind in ARTIFACT_TYPES if kind in there), start=1)
+    ]
     return {**build(row), "specification": specification(row.specification), "build_artifacts": listed}
 
 
