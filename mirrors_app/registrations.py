@@ -5,6 +5,8 @@ from __future__ import annotations
 
 def register() -> None:
     """Called once, when the app is ready."""
+    from mirrors_app.bundles import registrations as bundles
     from mirrors_app.lazy import registering
 
     registering.register()
+    bundles.register()

@@ -10,3 +10,6 @@ CONDAHUB_PRIVATE_NETWORKS_ALLOWED = env.list("CONDAHUB_PRIVATE_NETWORKS_ALLOWED"
 # Folders of this machine that mirrors may read as upstreams, and the proxy of mirrors that have none of their own.
 CONDAHUB_MIRROR_LOCAL_FOLDERS = env.list("CONDAHUB_MIRROR_LOCAL_FOLDERS", default=[])
 CONDAHUB_MIRROR_PROXY = env.str("CONDAHUB_MIRROR_PROXY", default="")
+
+# Folders of this machine below which bundles may lie that are imported from where they are.
+CONDAHUB_BUNDLE_FOLDERS = env.list("CONDAHUB_BUNDLE_FOLDERS", default=[])

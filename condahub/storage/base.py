@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from condahub.errors import Unavailable
 from condahub.storage.temporary import TemporaryBlob
 
-NAMESPACES = frozenset({"packages", "index", "artifacts", "upstream"})
+NAMESPACES = frozenset({"packages", "index", "artifacts", "upstream", "bundles"})
 # Enough for the disk to take several fsyncs in one go.
 PUT_THREADS = 8
 STREAM_BYTES = 256 * 1024

@@ -1,5 +1,19 @@
 """The facts of mirrors: what is copied from where, what is known of it, and what each run did."""
 
+from mirrors_app.models.bundles import (
+    ENDED_IMPORTS,
+    BundleExport,
+    BundleHead,
+    BundleImport,
+    BundlePart,
+    BundlePiece,
+    BundleStream,
+    BundleVerified,
+    ExportState,
+    ImportState,
+    SigningKey,
+    TrustedKey,
+)
 from mirrors_app.models.demand import Demand, Location
 from mirrors_app.models.files import MirroredFile, MirrorRefusal
 from mirrors_app.models.mirror import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
@@ -7,9 +21,19 @@ from mirrors_app.models.revisions import MirrorSubdir, UpstreamRevision
 from mirrors_app.models.runs import ENDED_STATES, RunState, RunTrigger, SyncRun
 
 __all__ = [
+    "ENDED_IMPORTS",
     "ENDED_STATES",
+    "BundleExport",
+    "BundleHead",
+    "BundleImport",
+    "BundlePart",
+    "BundlePiece",
+    "BundleStream",
+    "BundleVerified",
     "CredentialKind",
     "Demand",
+    "ExportState",
+    "ImportState",
     "Location",
     "Mirror",
     "MirrorMode",
@@ -20,7 +44,9 @@ __all__ = [
     "ReplacedRule",
     "RunState",
     "RunTrigger",
+    "SigningKey",
     "SyncRun",
+    "TrustedKey",
     "Upstream",
     "UpstreamRevision",
 ]

@@ -25,6 +25,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Printable ASCII without what a shell, a path or Windows reads something into.
 _PATH = re.compile(r"(?:[A-Za-z0-9_!+~=-][A-Za-z0-9_.!+~=-]*/){1,4}[A-Za-z0-9_!+~=-][A-Za-z0-9_.!+~=-]*")
 MAX_PATH_CHARS = 400
+# Of a records file or a document, which is read into memory; a package is not.
+MAX_TEXT_BYTES = 256 * 1024**2
 
 Kind = Literal["channel", "environment"]
 
@@ -210,12 +212,13 @@ def _check_files(manifest: Manifest) -> None:
             raise malformed(f"'{whole.path}' has pieces that do not fit.")
         if piece is None:
             seen.add(whole.path)
-            _check_kind(whole.path)
+            _check_kind(whole)
     if piece is not None:
         raise malformed(f"'{piece.path}' has a piece missing.")
 
 
-def _check_kind(path: str) -> None:
+def _check_kind(file: BundleFile) -> None:
+    path = file.path
     if path.startswith(PACKAGES):
         subdir, slash, filename = path.removeprefix(PACKAGES).partition("/")
         if not slash:
@@ -223,6 +226,8 @@ def _check_kind(path: str) -> None:
         _check_name(subdir, filename)
     elif not path.startswith((RECORDS, DOCUMENTS)):
         raise malformed(f"'{path}' is no part of a bundle.")
+    elif file.size > MAX_TEXT_BYTES:
+        raise malformed(f"'{path}' is far too large.")
 
 
 def _check_name(subdir: str, filename: str) -> None:
