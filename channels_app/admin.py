@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from channels_app.models import (
     Advisory,
+    AllowedName,
     Channel,
     ChannelName,
     IndexFile,
@@ -13,7 +14,9 @@ from channels_app.models import (
     PackageFile,
     PackageRequest,
     Policy,
+    ReservedName,
     Revision,
+    VirtualMember,
     Waiver,
 )
 from condahub.adminsite.base import LookOnly
@@ -59,6 +62,27 @@ class RevisionAdmin(LookOnly):
     list_select_related = ("channel",)
     search_fields = ("channel__name", "cause")
     exclude = ("delta", "checkpoint")
+
+
+@admin.register(VirtualMember)
+class VirtualMemberAdmin(LookOnly):
+    list_display = ("virtual", "position", "member", "is_leaving", "shared_by", "shared_at")
+    list_select_related = ("virtual", "member")
+    search_fields = ("virtual__name", "member__name")
+
+
+@admin.register(ReservedName)
+class ReservedNameAdmin(LookOnly):
+    list_display = ("pattern", "virtual", "member", "reason", "created_by", "created_at")
+    list_select_related = ("virtual", "member")
+    search_fields = ("pattern", "virtual__name")
+
+
+@admin.register(AllowedName)
+class AllowedNameAdmin(LookOnly):
+    list_display = ("name", "virtual", "reason", "created_by", "created_at")
+    list_select_related = ("virtual",)
+    search_fields = ("name", "virtual__name")
 
 
 @admin.register(IndexFile)

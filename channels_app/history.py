@@ -65,8 +65,8 @@ def differences(channel: Channel, *, since: int, until: int) -> dict[str, Any]:
         names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
         for start in range(0, len(names), CHUNK_SHARDS):
             chunk = names[start : start + CHUNK_SHARDS]
-            was = _records(channel.pk, subdir, [before[name] for name in chunk if name in before])
-            now = _records(channel.pk, subdir, [after[name] for name in chunk if name in after])
+            was = records(channel.pk, subdir, [before[name] for name in chunk if name in before])
+            now = records(channel.pk, subdir, [after[name] for name in chunk if name in after])
             budget -= _compare(was, now, result)
             if budget < 0:
                 raise Unprocessable(
@@ -95,7 +95,7 @@ def _compare(was: dict[str, Record], now: dict[str, Record], result: dict[str, A
     return count
 
 
-def _records(channel_id: int, subdir: str, hashes: list[bytes]) -> dict[str, Record]:
+def records(channel_id: int, subdir: str, hashes: list[bytes]) -> dict[str, Record]:
     shards = Shard.objects.filter(channel_id=channel_id, subdir=subdir, sha256__in=hashes)
     return {record.filename: record for payload in shards.values_list("payload", flat=True) for record in _read(subdir, bytes(payload))}
 

@@ -10,8 +10,9 @@ from rest_framework.response import Response
 from channels_app import listings, selectors, statistics
 from channels_app.api import shapes
 from channels_app.api.filters import ChannelFilter
-from channels_app.models import Channel
+from channels_app.models import Channel, ChannelKind
 from channels_app.services import channels as services
+from channels_app.services.virtual import create_virtual
 from condahub.accounts.permissions import Permission
 from condahub.api.permissions import Anybody
 from condahub.api.probing import ProbeThrottle
@@ -36,7 +37,11 @@ class ChannelsView(HubView):
         """Make a channel. A taken, a reserved and a retired name answer alike: 409 `name_unavailable`."""
         values = self.given(shapes.NewChannel)
         organization = listings.organization_to_create_in(self.actor, values.pop("organization", ""))
-        channel = services.create_channel(actor=self.actor, organization=organization, **values)
+        members = values.pop("members", [])
+        if values.get("kind") == ChannelKind.VIRTUAL or members:
+            channel = create_virtual(actor=self.actor, organization=organization, members=members, **values)
+        else:
+            channel = services.create_channel(actor=self.actor, organization=organization, **values)
         return self.shown(channel, shapes.ChannelAnswer, 201)
 
 

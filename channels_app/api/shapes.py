@@ -34,6 +34,7 @@ class ChannelAnswer(Answer):
     used_bytes = serializers.IntegerField()
     ttl_seconds = serializers.IntegerField()
     keep_builds = serializers.IntegerField(allow_null=True)
+    keep_all_revisions = serializers.BooleanField()
     revision = serializers.IntegerField(source="head", help_text="The number of the revision that is served now.")
     packages_count = serializers.SerializerMethodField()
     policy_state = serializers.ChoiceField(
@@ -60,6 +61,7 @@ class ChannelSettings(HubSerializer):
     allow_overwrite = TrueOrFalse(required=False)
     quota_bytes = WholeNumber(required=False, allow_null=True, max_value=MAX_INTEGER)
     ttl_seconds = WholeNumber(required=False, max_value=MAX_SETTING)
+    keep_all_revisions = serializers.BooleanField(required=False)
     keep_builds = WholeNumber(required=False, allow_null=True, min_value=1, max_value=MAX_SETTING)
 
 
@@ -73,6 +75,9 @@ class NewChannel(HubSerializer):
     description = Text(required=False, allow_blank=True, max_length=20_000)
     metadata = JsonObject(required=False)
     allow_overwrite = TrueOrFalse(required=False)
+    members = serializers.ListField(
+        child=Text(max_length=64), required=False, max_length=16, help_text="Those that a virtual channel shows, the highest first."
+    )
 
 
 class NewName(HubSerializer):
@@ -235,6 +240,29 @@ class DiffAnswer(Answer):
     added = DiffFile(many=True)
     changed = ChangedFile(many=True)
     removed = DiffFile(many=True)
+
+
+class RollbackBody(serializers.Serializer[Any]):
+    dry_run = serializers.BooleanField(required=False, default=False)
+
+
+class KeptFile(Answer):
+    subdir = serializers.CharField()
+    filename = serializers.CharField()
+    why = serializers.CharField()
+
+
+class RollbackAnswer(Answer):
+    revision = serializers.IntegerField(help_text="The channel's newest one now.")
+    shown = serializers.ListField(child=serializers.CharField(), help_text="`subdir/filename` of what came back.")
+    hidden = serializers.ListField(child=serializers.CharField(), help_text="What came since, and is deleted.")
+    changed = serializers.ListField(child=serializers.CharField(), help_text="What has its metadata of then.")
+    kept = KeptFile(many=True, help_text="What could not be put back.")
+
+
+class KeepBody(serializers.Serializer[Any]):
+    pinned = serializers.BooleanField()
+    tag = serializers.CharField(required=False, allow_blank=True, default="", max_length=100)
 
 
 class DownloadsQuery(serializers.Serializer[Any]):

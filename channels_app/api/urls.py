@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from channels_app.api import channels, files, packages, policies, requests, revisions, uploads
+from channels_app.api import channels, files, packages, policies, requests, revisions, uploads, virtual
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 urlpatterns = [
@@ -23,11 +23,20 @@ urlpatterns = [
     path("channels/<text:channel>/revisions", revisions.RevisionsView.as_view()),
     path("channels/<text:channel>/revisions/<number:number>", revisions.RevisionView.as_view()),
     path("channels/<text:channel>/revisions/<number:number>/diff", revisions.DiffView.as_view()),
+    path("channels/<text:channel>/revisions/<number:number>/rollback", revisions.RollbackView.as_view()),
+    path("channels/<text:channel>/revisions/<number:number>/keep", revisions.KeepView.as_view()),
     path("channels/<text:channel>/policy", policies.ChannelPolicyView.as_view()),
     path("channels/<text:channel>/policy/preview", policies.ChannelPreviewView.as_view()),
     path("channels/<text:channel>/hidden", policies.HiddenView.as_view()),
     path("channels/<text:channel>/hidden/release", policies.ReleaseView.as_view()),
     path("channels/<text:channel>/requests", requests.ChannelRequestsView.as_view()),
+    path("channels/<text:channel>/union", virtual.UnionView.as_view()),
+    path("channels/<text:channel>/union/conflicts", virtual.UnionConflictsView.as_view()),
+    path("channels/<text:channel>/union/names/<text:name>", virtual.UnionNameView.as_view()),
+    path("channels/<text:channel>/union/reservations", virtual.UnionReservationsView.as_view()),
+    path("channels/<text:channel>/union/reservations/release", virtual.UnionReleaseView.as_view()),
+    path("channels/<text:channel>/shown-in", virtual.ShownInView.as_view()),
+    path("channels/<text:channel>/shown-in/<text:virtual>", virtual.SharedView.as_view()),
     path("organizations/<text:organization>/policy", policies.OrganizationPolicyView.as_view()),
     path("organizations/<text:organization>/policy/preview", policies.OrganizationPreviewView.as_view()),
     path("policies", policies.HubPolicyView.as_view()),

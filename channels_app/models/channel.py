@@ -50,6 +50,7 @@ class Channel(models.Model):
     keep_builds = models.PositiveIntegerField(
         null=True, blank=True, help_text="Retention: the newest builds kept of each package and subdir."
     )
+    keep_all_revisions = models.BooleanField(default=False, help_text="For ever, rather than those that the rules keep.")
     head = models.BigIntegerField(default=0, editable=False)
     # Moves with everything that decides who may read and which bytes are served.
     generation = models.BigIntegerField(default=0, editable=False)
@@ -70,10 +71,10 @@ class Channel(models.Model):
         return self.name
 
     @property
-    @property
     def is_virtual(self) -> bool:
         return self.kind == ChannelKind.VIRTUAL
 
+    @property
     def policy_state(self) -> str:
         """ "applying" while the index does not yet show the last edit of a policy, else "current"."""
         return "current" if self.policy_applied >= self.policy_edit else "applying"
@@ -91,8 +92,8 @@ class Channel(models.Model):
             package_name=package_name,
             visibility=self.visibility,
             personal=self.organization.personal_of_id is not None,
-        )
             made_of=tuple(one.member.access_target for one in members if one.member.visibility != Visibility.PUBLIC),
+        )
 
 
 class NameState(models.TextChoices):

@@ -65,6 +65,11 @@ class SettingsForm(HubForm):
         label="Keep the newest builds",
         help_text="Of each package and platform; empty keeps all.",
     )
+    keep_all_revisions = forms.BooleanField(
+        required=False,
+        label="Every revision is kept for ever",
+        help_text="Else all of 30 days, then the last of each day; pinned and tagged ones always.",
+    )
 
 
 @page(anonymous=True)
@@ -142,7 +147,7 @@ def channel(request: PortalRequest, channel: str) -> HttpResponseBase:
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
     found = channel_for(request, channel, Permission.CHANNEL_UPDATE)
-    fields = ("description", "visibility", "allow_overwrite", "keep_builds")
+    fields = ("description", "visibility", "allow_overwrite", "keep_builds", "keep_all_revisions")
     form = SettingsForm(request.POST or None, initial={name: getattr(found, name) for name in fields})
     error = None
     if request.method == "POST" and form.is_valid():

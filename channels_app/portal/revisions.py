@@ -6,13 +6,18 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponseBase
+from django.urls import reverse
 
 from channels_app import history
-from channels_app.models import Channel
+from channels_app.models import Channel, ChannelKind
 from channels_app.portal.frame import channel_for, files_count, head
+from channels_app.services.keeping import keep_revision
+from channels_app.services.rollback import roll_back
+from channels_app.virtual import walls
+from condahub.accounts.policy import Permission, can
 from condahub.errors import HubError
 from condahub.portal import paging
-from condahub.portal.page import PortalRequest, asked, page, show
+from condahub.portal.page import PortalRequest, asked, done, failed, page, show
 from condahub.portal.wording import counted, listed
 
 SHOWN_ROWS = 500
@@ -39,8 +44,11 @@ def revision(request: PortalRequest, channel: str, number: int) -> HttpResponseB
     one = history.revision_of(found, number)
     text = asked(request, "since", 18)
     since = int(text) if text.isascii() and text.isdigit() else _before(found, number)
+    walls.require_revisions(request.actor, found, since, number)
     context: dict[str, Any] = {**head(request, found, "revisions", whole=False), "one": one, "since": since}
     context["past"] = _past(found, number)
+    context["may_keep"] = can(request.actor, Permission.CHANNEL_UPDATE, found)
+    context["may_roll_back"] = context["may_keep"] and found.kind == ChannelKind.HOSTED
     try:
         difference = history.differences(found, since=since, until=number)
     except HubError as error:
@@ -60,6 +68,49 @@ def revision(request: PortalRequest, channel: str, number: int) -> HttpResponseB
     said = [f"{counted(len(difference[key]), 'file')} {key}" for key in ("added", "changed", "removed") if difference[key]]
     context |= {"groups": groups, "summary": listed(said) if said else "Nothing differs"}
     return show(request, "channels/revision.html", context)
+
+
+@page(methods=("POST",))
+def keep(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
+    """Pin a revision, or let it go; with its tag."""
+    found = channel_for(request, channel, Permission.CHANNEL_UPDATE)
+    path = reverse("channels:revision", args=[found.name, number])
+    pinned = request.POST.get("verb") == "keep"
+    try:
+        keep_revision(actor=request.actor, channel=found, number=number, pinned=pinned, tag=request.POST.get("tag", "").strip())
+    except HubError as error:
+        return failed(request, path, error)
+    return done(request, path, "It is kept for ever, with its packages." if pinned else "It is kept as long as the rules say.")
+
+
+@page(methods=("GET", "HEAD", "POST"))
+def rollback(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
+    """What rolling back would do; and doing it."""
+    found = channel_for(request, channel, Permission.CHANNEL_UPDATE)
+    if request.method == "POST":
+        try:
+            made = roll_back(actor=request.actor, channel=found, to=number)
+        except HubError as error:
+            return failed(request, reverse("channels:revision", args=[found.name, number]), error)
+        path = reverse("channels:revision", args=[found.name, made.revision])
+        return done(request, path, f"The channel shows again what revision {number:,} showed, as revision {made.revision:,}.")
+    plan = roll_back(actor=request.actor, channel=found, to=number, dry_run=True)
+    groups = [
+        ("Come back", "+", "added", plan.shown),
+        ("Get their metadata of then", "±", "changed", plan.changed),
+        ("Are deleted", "-", "removed", plan.hidden),
+    ]
+    context = {
+        **head(request, found, "revisions", whole=False),
+        "one": history.revision_of(found, number),
+        "plan": plan,
+        "groups": [
+            {"label": label, "sign": sign, "key": key, "rows": rows[:SHOWN_ROWS], "left_out": len(rows) - SHOWN_ROWS}
+            for label, sign, key, rows in groups
+            if rows
+        ],
+    }
+    return show(request, "channels/rollback.html", context)
 
 
 def _past(channel: Channel, number: int) -> str:

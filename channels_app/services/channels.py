@@ -23,7 +23,9 @@ from condahub.errors import Conflict, Forbidden, HubError, Unprocessable
 from condahub.events.services import emit
 from condahub.names import WELL_KNOWN_CHANNELS, check_name
 
-CHANGEABLE = frozenset({"description", "visibility", "allow_overwrite", "quota_bytes", "ttl_seconds", "keep_builds", "metadata"})
+CHANGEABLE = frozenset(
+    {"description", "visibility", "allow_overwrite", "quota_bytes", "ttl_seconds", "keep_builds", "keep_all_revisions", "metadata"}
+)
 # What a quota or an overwrite setting lets a person do is the organization's or IT's affair.
 STAFF_ONLY = frozenset({"quota_bytes"})
 
@@ -64,10 +66,10 @@ def create_channel(
         )
         ChannelName.objects.filter(name=name).update(channel=channel, state=NameState.CURRENT, organization=organization)
         found_channel(channel)
-        _audit(actor, "channel.create", channel, {"visibility": visibility, "kind": kind})
-    return channel
         if channel.is_virtual:
             VirtualChannel.objects.create(channel=channel)
+        _audit(actor, "channel.create", channel, {"visibility": visibility, "kind": kind})
+    return channel
 
 
 def update_channel(*, actor: Actor, channel: Channel, changes: dict[str, Any]) -> Channel:
@@ -87,10 +89,10 @@ def update_channel(*, actor: Actor, channel: Channel, changes: dict[str, Any]) -
     with transaction.atomic():
         channel = selectors.lock(channel)
         before = {key: getattr(channel, key) for key in changes}
-        for key, value in changes.items():
-            setattr(channel, key, value)
         if channel.is_virtual and "visibility" in changes:
             virtual.open_to(actor, channel, changes["visibility"])
+        for key, value in changes.items():
+            setattr(channel, key, value)
         channel.save(update_fields=[*changes])
         selectors.bump(channel)
         differing = {key: [before[key], changes[key]] for key in changes if before[key] != changes[key]}
@@ -128,9 +130,9 @@ def delete_channel(*, actor: Actor, channel: Channel) -> None:
     with transaction.atomic():
         channel = selectors.lock(channel)
         Channel.objects.filter(pk=channel.pk).update(deleted_at=timezone.now(), generation=F("generation") + 1)
+        virtual.member_changed(channel, actor=actor)
         _audit(actor, "channel.delete", channel, {"grace_days": settings.CONDAHUB_CHANNEL_GRACE_DAYS})
         emit(type="channel.deleted", target=channel, object_name=channel.name, object_id=channel.pk, actor=actor)
-        virtual.member_changed(channel, actor=actor)
 
 
 def restore_channel(*, actor: Actor, name: str) -> Channel:
@@ -141,9 +143,9 @@ def restore_channel(*, actor: Actor, name: str) -> Channel:
     require(actor, Permission.CHANNEL_DELETE, channel)
     with transaction.atomic():
         Channel.objects.filter(pk=channel.pk).update(deleted_at=None, generation=F("generation") + 1)
+        virtual.member_changed(channel, actor=actor)
         _audit(actor, "channel.restore", channel, {})
     channel.deleted_at = None
-        virtual.member_changed(channel, actor=actor)
     return channel
 
 
@@ -159,9 +161,9 @@ def end_channels(*, actor: Actor) -> int:
                 continue
             ChannelName.objects.filter(channel=channel).update(state=NameState.RETIRED, channel=None)
             drop_channel(actor=actor, channel_id=channel.pk)
+            virtual.member_ends(channel)
             _audit(actor, "channel.end", channel, {})
             channel.delete()
-            virtual.member_ends(channel)
         ended += 1
     return ended
 

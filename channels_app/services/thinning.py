@@ -1,13 +1,13 @@
 """Keeps a channel's past by rule, and lets go of what only the dropped part of it needed: shards, and rows of deleted files.
 
-Kept are all revisions of 30 days, then the last of each day (UTC), those that are pinned or tagged, and the head. A kept
+Kept are all revisions of 30 days, then the last of each day (UTC), those pinned, tagged or named by a keeper, and the head. A kept
 revision's delta takes in the deltas of those dropped before it, so that the chain of deltas stays whole from the first on.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -28,6 +28,7 @@ KEEP_ALL_DAYS = 30
 BATCH = 200
 
 Key = tuple[str, str]
+_keepers: dict[str, Callable[[int], Collection[int]]] = {}
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,17 @@ class Step:
     has_checkpoint: bool
 
 
+def register_keeper(name: str, revisions_of: Callable[[int], Collection[int]]) -> None:
+    """Have the revisions of a channel (by its id) that `revisions_of` names kept, for apps whose facts stand on them."""
+    _keepers[name] = revisions_of
+
+
 def collect_past(sweep: Sweep) -> Iterator[Collected]:
     """Thin the revisions of every channel, deleted ones in their grace period too, then let go of what nothing names any more."""
     revisions = shards = files = 0
     for channel in Channel.objects.order_by("pk"):
         sweep.check()
-        steps = plan(channel.pk, sweep)
+        steps = plan(channel.pk, sweep, keep_all=channel.keep_all_revisions)
         dropped = _thin(channel.pk, steps, sweep)
         # A dry run has folded nothing yet.
         going = {number for step in steps for number in step.dropped} if sweep.dry_run else set()
@@ -59,7 +65,7 @@ def collect_past(sweep: Sweep) -> Iterator[Collected]:
     yield Collected("deleted files", files)
 
 
-def plan(channel_id: int, sweep: Sweep) -> list[Step]:
+def plan(channel_id: int, sweep: Sweep, *, keep_all: bool = False) -> list[Step]:
     """Which revisions stay, in order, each with those that go into it."""
     rows = list(Revision.objects.filter(channel_id=channel_id).order_by("number").values_list("number", "created_at", "pinned", "tag"))
     if not rows:
@@ -68,10 +74,12 @@ def plan(channel_id: int, sweep: Sweep) -> list[Step]:
     last_of_day: dict[date, int] = {created_at.date(): number for number, created_at, _, _ in rows}
     recent = sweep.now - timedelta(days=KEEP_ALL_DAYS)
     head = rows[-1][0]
+    kept = {number for keeper in _keepers.values() for number in keeper(channel_id)}
     steps: list[Step] = []
     waiting: list[int] = []
     for number, created_at, pinned, tag in rows:
-        if number == head or pinned or tag or created_at >= recent or last_of_day[created_at.date()] == number:
+        named = keep_all or number == head or number in kept or pinned or tag
+        if named or created_at >= recent or last_of_day[created_at.date()] == number:
             steps.append(Step(number, tuple(waiting), number in checkpoints))
             waiting = []
         else:
@@ -224,6 +232,10 @@ def _forget(channel: Channel, pks: list[int]) -> list[int]:
     channel = Channel.objects.select_for_update().get(pk=channel.pk)
     files = list(PackageFile.objects.filter(pk__in=pks, state=FileState.DELETED).only("pk", "subdir", "name", "size"))
     PackageFile.objects.filter(pk__in=[file.pk for file in files]).delete()
+    names = {file.name for file in files}
+    left = set(PackageFile.objects.filter(channel=channel, name__in=names).order_by().values_list("name", flat=True).distinct())
+    # In a virtual channel a name stays whose it was.
+    FormerName.objects.bulk_create([FormerName(channel=channel, name=name) for name in sorted(names - left)], ignore_conflicts=True)
     quotas.add(channel, -sum(file.size for file in files))
     mark_dirty(channel.pk, [(file.subdir, file.name) for file in files], cause="deleted files forgotten")
     return [file.pk for file in files]
@@ -231,10 +243,6 @@ def _forget(channel: Channel, pks: list[int]) -> list[int]:
 
 def _audit(channel: Channel, details: dict[str, int]) -> None:
     with transaction.atomic():
-    names = {file.name for file in files}
-    left = set(PackageFile.objects.filter(channel=channel, name__in=names).order_by().values_list("name", flat=True).distinct())
-    # In a virtual channel a name stays whose it was.
-    FormerName.objects.bulk_create([FormerName(channel=channel, name=name) for name in sorted(names - left)], ignore_conflicts=True)
         audit(
             actor=SYSTEM,
             action="channel.collect",

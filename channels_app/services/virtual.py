@@ -12,10 +12,9 @@ from django.utils import timezone
 from channels_app import selectors
 from channels_app.models import AllowedName, Channel, ChannelKind, ReservedName, VirtualMember
 from channels_app.services.channels import create_channel
-from channels_app.virtual import lifecycle
-from channels_app.virtual.plan import read_plan
+from channels_app.virtual import lifecycle, reads
 from condahub.accounts.models import Organization
-from condahub.accounts.policy import Actor, Permission, Visibility, can, require
+from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, NotFound, Unprocessable
 
@@ -33,14 +32,17 @@ def create_virtual(
     organization: Organization,
     name: str,
     members: Sequence[str],
-    visibility: str = Visibility.PRIVATE,
-    description: str = "",
+    kind: str = ChannelKind.VIRTUAL,
+    **settings: Any,
 ) -> Channel:
-    """Make a virtual channel of these channels, the highest first. Raises what `create_channel` and `set_members` raise."""
+    """Make a virtual channel of these channels, the highest first; settings: those of `create_channel`.
+
+    Raises what `create_channel` and `set_members` raise, Unprocessable for another kind.
+    """
+    if kind != ChannelKind.VIRTUAL:
+        raise Unprocessable(f"A {kind} channel has no members.", code="bad_kind", hint="Leave 'members' out, or make it virtual.")
     with transaction.atomic():
-        made = create_channel(
-            actor=actor, organization=organization, name=name, visibility=visibility, kind=ChannelKind.VIRTUAL, description=description
-        )
+        made = create_channel(actor=actor, organization=organization, name=name, kind=kind, **settings)
         set_members(actor=actor, channel=made, members=members)
     made.refresh_from_db(fields=["head", "generation"])
     return made
@@ -73,7 +75,7 @@ def set_members(*, actor: Actor, channel: Channel, members: Sequence[str], names
             VirtualMember.objects.update_or_create(virtual=channel, member=member, defaults=values)
         details = {"members": [one.name for one in wanted], "names_of_removed": names_of_removed, "shared": [one.name for one in given]}
         _edited(actor, channel, "channel.members", details)
-    return members_of(channel)
+    return reads.rows_of(channel)
 
 
 def _resolved(actor: Actor, names: Sequence[str], known: Sequence[Channel]) -> list[Channel]:
@@ -106,11 +108,6 @@ def _let_go(actor: Actor, channel: Channel, rows: Sequence[VirtualMember], names
         else:
             ReservedName.objects.filter(virtual=channel, member_id=row.member_id).delete()
     VirtualMember.objects.filter(pk__in=[row.pk for row in rows]).update(is_leaving=True)
-
-
-def members_of(channel: Channel) -> list[VirtualMember]:
-    """The members, the highest first."""
-    return list(VirtualMember.objects.filter(virtual=channel, is_leaving=False).select_related("member__organization").order_by("position"))
 
 
 def allow_name(*, actor: Actor, channel: Channel, name: str, reason: str = "") -> None:
@@ -148,7 +145,7 @@ def reserve(*, actor: Actor, channel: Channel, patterns: Sequence[str], member: 
             raise _bad_name(pattern)
     with transaction.atomic():
         channel = selectors.lock(channel)
-        owner = next((row.member for row in members_of(channel) if row.member.name == member), None)
+        owner = next((row.member for row in reads.rows_of(channel) if row.member.name == member), None)
         if member and owner is None:
             raise Unprocessable(f"'{member[:80]}' is no member of '{channel.name}'.", code="not_a_member", hint="Name one of its members.")
         for pattern in dict.fromkeys(patterns):
@@ -169,58 +166,39 @@ def release(*, actor: Actor, channel: Channel, patterns: Collection[str]) -> Non
         _edited(actor, channel, "channel.release_names", {"patterns": sorted(patterns)[:50]})
 
 
-def share_member(*, actor: Actor, channel: Channel, member: Channel) -> None:
-    """Let every reader of a virtual channel have this member's packages through it; for the member's owners. Raises Forbidden, NotFound."""
+def share_member(*, actor: Actor, member: Channel, virtual: str) -> None:
+    """Let every reader of a virtual channel have this member's packages through it; for the member's owners. Raises Forbidden."""
+    _set_shared(actor, member, virtual, shared_by=actor.label)
+
+
+def unshare_member(*, actor: Actor, member: Channel, virtual: str) -> None:
+    """Take that back: within seconds the virtual channel is read only by those who may read the member. Raises Forbidden."""
+    _set_shared(actor, member, virtual, shared_by="")
+
+
+def _set_shared(actor: Actor, member: Channel, virtual: str, *, shared_by: str) -> None:
     require(actor, Permission.CHANNEL_REDISTRIBUTE, member)
-    _set_shared(actor, channel, member, shared_by=actor.label)
-
-
-def unshare_member(*, actor: Actor, channel: Channel, member: Channel) -> None:
-    """Take that back: within seconds the virtual channel is read only by those who may read the member. Raises Forbidden, NotFound."""
-    require(actor, Permission.CHANNEL_REDISTRIBUTE, member)
-    _set_shared(actor, channel, member, shared_by="")
-
-
-def _set_shared(actor: Actor, channel: Channel, member: Channel, *, shared_by: str) -> None:
+    channel = selectors.channel_by_name(virtual)
+    rows = VirtualMember.objects.filter(virtual=channel, member=member)
+    if channel is None or not rows.exists():
+        # Whether there is a virtual channel of this name is not for everybody to know.
+        raise Forbidden
     with transaction.atomic():
         channel = selectors.lock(channel)
-        rows = VirtualMember.objects.filter(virtual=channel, member=member)
-        if not rows.update(shared_by=shared_by, shared_at=timezone.now() if shared_by else None):
-            # Whether there is such a virtual channel is not for everybody to know.
-            raise Forbidden
+        rows.update(shared_by=shared_by, shared_at=timezone.now() if shared_by else None)
         selectors.bump(channel)
-        action = "channel.redistribute" if shared_by else "channel.revoke_redistribute"
         audit(
             actor=actor,
-            action=action,
+            action="channel.redistribute" if shared_by else "channel.revoke_redistribute",
             target=f"channel:{member.name}",
             organization_id=member.organization_id,
             details={"virtual": channel.name},
         )
 
 
-def explain(*, actor: Actor, channel: Channel, name: str) -> dict[str, Any]:
-    """Which members a name belongs to in a virtual channel, the owner first, and why; a member that the actor may not see is unnamed.
-
-    `{"name", "owner", "why", "members", "merged"}`; owner None: nobody's, or nobody's whom the actor may know.
-    """
-    _require_kind(channel)
-    require(actor, Permission.CHANNEL_READ, channel)
-    plan = read_plan(channel.pk)
-    found = plan.owners([name])(name)
-    members = {row.member_id: row.member for row in members_of(channel)}
-    named = [members[pk].name if pk in members and can(actor, Permission.CHANNEL_READ, members[pk]) else None for pk in found.members]
-    return {"name": name, "owner": named[0] if named else None, "why": found.why, "members": named, "merged": len(named) > 1}
-
-
-def _require_kind(channel: Channel) -> None:
-    if not channel.is_virtual:
-        raise Conflict(f"'{channel.name}' is no virtual channel.", code="not_virtual", hint="Make one: condahub channel virtual create.")
-
-
 def _require_virtual(actor: Actor, channel: Channel) -> None:
     require(actor, Permission.CHANNEL_UPDATE, channel)
-    _require_kind(channel)
+    reads.require_virtual(channel)
 
 
 def _edited(actor: Actor, channel: Channel, action: str, details: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "hotfix": (f"{_REMOTE}.files:hotfix", "Change records by patch instructions."),
     "policy": (f"{_REMOTE}.policies:policy", "What is shown: rules, previews, what is hidden, releases."),
     "request": (f"{_REMOTE}.requests:request", "Ask for packages that are not shown; approve or refuse."),
+    "rollback": (f"{_REMOTE}.channels:rollback", "Make a channel show again what a past state showed."),
     "revisions": (f"{_REMOTE}.channels:revisions", "List a channel's past states."),
     "search": (f"{_REMOTE}.account:search", "Find packages and channels."),
     "token": (f"{_REMOTE}.tokens:token", "List, create, revoke, rotate API tokens."),

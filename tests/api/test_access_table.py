@@ -16,6 +16,7 @@ from django.urls import URLPattern, URLResolver
 from channels_app.services.policies import set_policy, waive
 from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
+from channels_app.services.virtual import create_virtual, reserve
 from condahub.accounts import services
 from condahub.accounts.policy import Actor
 from condahub.events import services as events
@@ -127,6 +128,17 @@ GET    channels                                               a u r c m o s R U 
 POST   channels                                               - - - - m o s - - F
 GET    channels/{channel}                                     - - r c m o s R - F
 GET    channels/{public}                                      a u r c m o s R U F
+GET    channels/{virtual}/union                                - - r c m o s R - F
+PUT    channels/{virtual}/union                                - - - - m o s - - F
+GET    channels/{virtual}/union/conflicts                      - - r c m o s R - F
+GET    channels/{virtual}/union/names/{package}                - - r c m o s R - F
+PUT    channels/{virtual}/union/names/{package}                - - - - m o s - - F
+GET    channels/{virtual}/union/reservations                   - - - - m o s - - F
+POST   channels/{virtual}/union/reservations                   - - - - m o s - - F
+POST   channels/{virtual}/union/reservations/release           - - - - m o s - - F
+GET    channels/{channel}/shown-in                             - - r c m o s R - F
+PUT    channels/{channel}/shown-in/{virtual}                   - - - - - o s - - F
+DELETE channels/{channel}/shown-in/{virtual}                   - - - - - o s - - F
 PATCH  channels/{channel}                                     - - - - m o s - - F
 PATCH  channels/{public}                                      - - - - m o s - - F
 DELETE channels/{channel}                                     - - - - - o s - - F
@@ -151,6 +163,8 @@ GET    channels/{channel}/revisions                           - - r c m o s R - 
 GET    channels/{public}/revisions                            a u r c m o s R U F
 GET    channels/{channel}/revisions/{number}                  - - r c m o s R - F
 GET    channels/{channel}/revisions/{number}/diff             - - r c m o s R - F
+POST   channels/{channel}/revisions/{number}/rollback         - - - - m o s - - F
+PUT    channels/{channel}/revisions/{number}/keep             - - - - m o s - - F
 GET    environments                                           a u r c m o s R U F
 GET    environments/packages                                  a u r c m o s R U F
 GET    environment-settings                                   - u r c m o s R U F
@@ -174,6 +188,14 @@ GET    organizations/{organization}/environments/{environment}/builds/{build}   
 PATCH  organizations/{organization}/environments/{environment}/builds/{build}           - - - c m o s - - F
 DELETE organizations/{organization}/environments/{environment}/builds/{build}           - - - - m o s - - F
 GET    organizations/{organization}/environments/{environment}/builds/{build}/packages  - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts                    - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}         - - r c m o s R - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}         - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/wheels/{wheel}/{filename}    - - r c m o s R - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/archive   - - - c m o s - - F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/restore   - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel    - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - F
 """
@@ -234,6 +256,8 @@ FAR_OFF = "2999-01-01T00:00:00Z"
 BODIES |= {
     "PUT channels/{channel}/policy": RULES,
     "POST channels/{channel}/policy/preview": RULES,
+    "POST channels/{channel}/revisions/{number}/rollback": {"dry_run": True},
+    "PUT channels/{channel}/revisions/{number}/keep": {"pinned": True, "tag": "v1"},
     "POST channels/{channel}/hidden/release": {"what": "shy", "reason": "Needed.", "expires_at": FAR_OFF},
     "POST channels/{channel}/requests": {"spec": "absent >=1", "reason": "Needed."},
     "POST channels/{public}/requests": {"spec": "absent >=1", "reason": "Needed."},
@@ -247,6 +271,12 @@ BODIES |= {
     },
     "POST requests/{request}/approve": {"expires_at": FAR_OFF},
     "POST requests/{request}/refuse": {"answer": "No."},
+}
+BODIES |= {
+    "PUT channels/{virtual}/union": {"members": ["outer", "inner"]},
+    "PUT channels/{virtual}/union/names/{package}": {"merged": True},
+    "POST channels/{virtual}/union/reservations": {"names": ["inside-*"], "member": "inner"},
+    "POST channels/{virtual}/union/reservations/release": {"names": ["held-back"]},
 }
 QUERIES = {
     "GET search": "?q=in",
@@ -323,6 +353,8 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
     world.api("owner")("DELETE", "channels/shut")
     hook = events.create_webhook(actor=owner, organization=world.acme, name="one", url=HOOK_URL, types=["*"]).webhook
     event = events.emit(type="channel.deleted", target=world.inner, object_name="inner")
+    joined = create_virtual(actor=owner, organization=world.acme, name="joined", members=["inner", "outer"])
+    reserve(actor=owner, channel=joined, patterns=["held-back"])
     numbers = make_environments(world)
     return {
         **policy_values,
@@ -348,6 +380,7 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         "token": services.create_token(actor=owner, name="one", scopes=["read"]).token.pk,
         "username": "somebody",
         "verb": "yank",
+        "virtual": "joined",
         "webhook": hook.pk,
     }
 

@@ -108,6 +108,7 @@ class Furnisher:
             self._organizations()
             self._channels()
             self._packages()
+            self._policies()
 
     def _organizations(self) -> None:
         for name, shown in (("ada", "Ada Osei"), ("ben", "Ben Koch"), ("chen", "Chen Li"), ("dora", "Dora Vidal")):
@@ -135,6 +136,13 @@ class Furnisher:
         ):
             body = {"organization": organization, "name": name, "visibility": visibility, "description": text}
             self.ask("POST", "channels", body)
+
+    def _policies(self) -> None:
+        """Rules that hide something, and somebody who asks for it."""
+        rules = {"names": {"denied": ["season =1.0.1"], "effect": "hold"}, "size": {"max_bytes": 5_000_000}}
+        self.ask("PUT", "channels/forecast/policy", {"rules": rules})
+        self.ask("PUT", "organizations/data-science/policy", {"rules": {"licenses": {"denied": ["AGPL*"]}}})
+        self.ask("POST", "channels/forecast/requests", {"spec": "torch >=2.4", "reason": "Training on the new cards needs it."})
 
     def _packages(self) -> None:
         about = {"summary": "Seasonal models with calendars of holidays", "license": "BSD-3-Clause", "home": "https://example.org/season"}

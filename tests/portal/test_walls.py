@@ -67,6 +67,8 @@ POST /ui/channels/{channel}/packages/{package}/change  - - r c m o s
 GET  /ui/channels/{channel}/files/{subdir}/{filename}  - - r c m o s
 GET  /ui/channels/{channel}/revisions                - - r c m o s
 GET  /ui/channels/{channel}/revisions/{number}       - - r c m o s
+POST /ui/channels/{channel}/revisions/{number}/keep  - - - - m o s
+GET  /ui/channels/{channel}/revisions/{number}/rollback  - - - - m o s
 GET  /ui/channels/{channel}/policy                   - - r c m o s
 POST /ui/channels/{channel}/policy/release           - - - - m o s
 POST /ui/channels/{channel}/policy/waivers/{waiver}/revoke  - - r c m o s

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from condahub.cli.remote.virtual import virtual
 from condahub.cli.session import Session, remote, size_text
 from condahub.cli.wording import confirm, segment
 
@@ -15,6 +16,9 @@ VISIBILITY = click.Choice(["public", "internal", "private"])
 @click.group()
 def channel() -> None:
     """List, create, change, rename, delete channels."""
+
+
+channel.add_command(virtual)
 
 
 @channel.command("list")
@@ -160,3 +164,19 @@ def revisions(session: Session, channel_name: str, limit: int) -> None:
     session.table(
         rows, [("REVISION", "number"), ("MADE", "created_at"), ("CAUSE", "cause"), ("TAG", "tag"), ("PINNED", "pinned")], empty="None."
     )
+
+
+@click.command()
+@click.argument("channel_name", metavar="CHANNEL")
+@click.argument("revision", type=click.IntRange(min=1))
+@click.option("--dry-run", is_flag=True, help="Only say what it would do.")
+@remote
+def rollback(session: Session, channel_name: str, revision: int, dry_run: bool) -> None:
+    """Make CHANNEL show again what REVISION showed, as a new revision. What came since is deleted, and stays at its own revisions."""
+    with session.connect() as hub:
+        done = hub.post(f"channels/{segment(channel_name)}/revisions/{revision}/rollback", {"dry_run": dry_run})
+    lines = [f"+ {path}" for path in done["shown"]] + [f"~ {path}" for path in done["changed"]] + [f"- {path}" for path in done["hidden"]]
+    lines += [f"! {one['subdir']}/{one['filename']} stays as it is: {one['why']}" for one in done["kept"]]
+    ends = "would show" if dry_run else f"shows, as revision {done['revision']},"
+    lines.append(f"{channel_name} {ends} what revision {revision} showed.")
+    session.show(done, "\n".join(lines))
