@@ -5,8 +5,13 @@ from __future__ import annotations
 
 def register() -> None:
     """Called once, when the app is ready."""
+    from condahub.ops import gc
     from mirrors_app.bundles import registrations as bundles
     from mirrors_app.lazy import registering
+    from mirrors_app.services import collect
+
+    gc.register_collector("fetched and never shown", collect.collect_staged)
+    gc.register_collector("upstream indexes", collect.collect_upstream)
 
     registering.register()
     bundles.register()

@@ -222,3 +222,14 @@ def by_key(rows: Iterable[tuple[str, str, T]]) -> Mapping[tuple[str, str], list[
     for subdir, filename, value in rows:
         found.setdefault((subdir, filename), []).append(value)
     return found
+
+
+def adopt(mirror: Mirror) -> None:
+    """Know of what a channel shows already: files that the upstream may have, or not. The channel's row is taken."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {_MIRRORED} ({', '.join(_MIRRORED_COLUMNS)})"  # noqa: S608
+            f" SELECT %s, id, subdir, filename, name, sha256, md5, size, %s, %s, %s FROM {_FILES}"
+            " WHERE channel_id = %s AND state IN ('live', 'yanked', 'held')",
+            [mirror.pk, b"", b"", MirroredFile.Role.LEFT.value, mirror.channel_id],
+        )

@@ -20,6 +20,7 @@ from mirrors_app.core.config import channel_address
 from mirrors_app.core.credentials import Credentials, origin
 from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.core.pace import Window
+from mirrors_app.filling.rows import adopt
 from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.services import configuring, filtering, runs, schedules
 
@@ -99,7 +100,9 @@ def mirror_channel(
             raise Conflict(
                 f"'{channel.name}' is a {channel.kind} channel already.", code="not_hosted", hint="Only a hosted one can become one."
             )
-        return _make(actor, channel, values, rows)
+        mirror = _make(actor, channel, values, rows)
+        adopt(mirror)
+        return mirror
 
 
 def update_mirror(
