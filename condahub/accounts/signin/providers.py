@@ -90,6 +90,8 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
                     hint="Sign in to it as you always do, then link this sign-in under Account, Linked sign-ins.",
                 ),
             )
+        # Allauth empties the name next where somebody has it; we look for one like it.
+        sociallogin.told_name = sociallogin.user.username
         sociallogin.email_addresses = [one for one in sociallogin.email_addresses if one.verified]
         return True
 
@@ -105,7 +107,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         told = sociallogin.user
         email = next(iter(_verified(sociallogin)), "")
         with transaction.atomic():
-            made = _create(told.username, email, f"{told.first_name} {told.last_name}".strip())
+            made = _create(sociallogin.told_name, email, f"{told.first_name} {told.last_name}".strip())
             sociallogin.user = made
             sociallogin.save(request)
             _record("user.link", made, sociallogin.account)
