@@ -49,21 +49,21 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
         return {"state": "gone"}
     # What a run that died had decided and not yet shown in the index.
     publish_dirty(mirror.channel_id, waiting=True)
-    entry = _begin(mirror, context.job, trigger)
+    entry = begin(mirror, context.job, trigger)
     try:
         report, revision = _sync(context, mirror, entry)
     except (JobReleased, LeaseLost):
         raise
     except JobCancelled:
-        _end(mirror, entry, RunReport(status="failed", reason="The run was cancelled."), RunState.CANCELLED, None)
+        end(mirror, entry, RunReport(status="failed", reason="The run was cancelled."), RunState.CANCELLED, None)
         raise
     except HubError as error:
-        _end(mirror, entry, RunReport(status="failed", reason=error.detail, hint=error.hint), RunState.FAILED, None)
+        end(mirror, entry, RunReport(status="failed", reason=error.detail, hint=error.hint), RunState.FAILED, None)
         raise SyncFailed(error.detail, code=error.code, hint=error.hint) from error
     except Exception:
-        _end(mirror, entry, RunReport(status="failed", reason="Something went wrong inside the hub."), RunState.FAILED, None)
+        end(mirror, entry, RunReport(status="failed", reason="Something went wrong inside the hub."), RunState.FAILED, None)
         raise
-    _end(mirror, entry, report, RunState(report.status), revision)
+    end(mirror, entry, report, RunState(report.status), revision)
     context.log(f"{report.status}: {report.sentence()}")
     if report.status in ("failed", "held"):
         raise SyncFailed(report.reason, code=f"sync_{report.status}", hint=report.hint)
@@ -85,7 +85,7 @@ def _sync(context: JobContext, mirror: Mirror, entry: SyncRun) -> tuple[RunRepor
 
 
 @transaction.atomic
-def _begin(mirror: Mirror, job: Job, trigger: str) -> SyncRun:
+def begin(mirror: Mirror, job: Job, trigger: str) -> SyncRun:
     """The entry of this run: the same one, where a worker died and another goes on."""
     going = SyncRun.objects.filter(mirror=mirror, state=RunState.RUNNING).first()
     if going is not None and going.job_id == job.pk:
@@ -102,7 +102,8 @@ def _begin(mirror: Mirror, job: Job, trigger: str) -> SyncRun:
 
 
 @transaction.atomic
-def _end(mirror: Mirror, entry: SyncRun, report: RunReport, state: RunState, revision: int | None) -> None:
+def end(mirror: Mirror, entry: SyncRun, report: RunReport, state: RunState, revision: int | None) -> None:
+    """Write down how it ended, and tell those who want to know."""
     now = timezone.now()
     told = report.as_dict()
     head = Channel.objects.values_list("head", flat=True).get(pk=mirror.channel_id) if revision is None else revision
