@@ -7,14 +7,22 @@ from collections.abc import Collection
 from condahub.accounts import places, quota
 from condahub.accounts.policy import AccessTarget, Actor, Permission
 from condahub.errors import Forbidden, NotAuthenticated
+from condahub.ops import doctor, gc
 
 
 def register() -> None:
     """Called once, when the app is ready."""
-    from environments_app import tasks  # noqa: F401 - importing tasks registers the job kinds
+    from channels_app.services import requests, thinning
+    from environments_app import checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from environments_app.building import garbage, resuming
     from environments_app.services.builds import used_by_organization
 
     quota.register_usage("environments", used_by_organization)
+    requests.on_answer("builds", resuming.on_answer)
+    thinning.register_keeper("builds", garbage.revisions_of)
+    gc.register_collector("environments", garbage.collect_environments)
+    gc.register_collector("environment folders", garbage.collect_folders)
+    doctor.register_check("environments", checkups.check_folders)
     places.register(places.ENVIRONMENT, find=_find_environment, names_of=_names_of_environments)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 
+from channels_app.models import Channel
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.accounts.selectors import visible_organizations
@@ -73,6 +74,18 @@ def shown_builds(builds: QuerySet[Build]) -> QuerySet[Build]:
     """With what a list shows of them, in a fixed number of queries."""
     made_of = Prefetch("made_of", BuildChannel.objects.order_by("position"))
     return builds.select_related("environment__organization", "specification", "lock", "job").prefetch_related(made_of, "artifacts")
+
+
+def told_of_failure(actor: Actor, build: Build) -> dict[str, Any]:
+    """Why a build failed, in detail, without what policy hides in channels that the actor may not look into."""
+    detail = dict(build.error_detail)
+    if detail.get("hidden"):
+        names = {row["channel"] for row in detail["hidden"]}
+        known = (
+            set() if actor.is_anonymous else set(Channel.objects.visible_to(actor).filter(name__in=names).values_list("name", flat=True))
+        )
+        detail["hidden"] = [row for row in detail["hidden"] if row["channel"] in known]
+    return detail
 
 
 def builds_of(actor: Actor, environment: Environment) -> QuerySet[Build]:

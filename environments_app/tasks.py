@@ -7,10 +7,12 @@ from typing import Any
 
 from django.conf import settings
 
+from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from environments_app.building import links, pipeline
-from environments_app.services.builds import BUILD_KIND
+from environments_app.building import links, pipeline, settling
+from environments_app.services.builds import BUILD_KIND, DROP_PREFIX_KIND
+from environments_app.services.environments import LINKS_KIND
 
 # A build has a limit of its own, which ends it with a sentence.
 BUILD_TIMEOUT_SECONDS = 24 * 3600
@@ -22,7 +24,22 @@ def build(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     return pipeline.run(context, payload["build"])
 
 
-@job_kind(links.LINKS_KIND, lane="quick")
+@job_kind(LINKS_KIND, lane="quick")
 def point_links(context: JobContext, payload: Mapping[str, Any]) -> None:
     """Bring an environment's folders up to date."""
     links.refresh(payload["environment"])
+
+
+@job_kind(settling.SETTLE_KIND, lane="quick")
+def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """End builds whose worker will not come back."""
+    return {"builds": settling.settle()}
+
+
+@job_kind(DROP_PREFIX_KIND, lane="quick")
+def drop_prefix(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the folder of a deleted build."""
+    return {"removed": settling.drop_prefix(payload["prefix"])}
+
+
+schedules.register("environments settle", kind=settling.SETTLE_KIND, payload={}, every_seconds=settling.SETTLE_EVERY_SECONDS)

@@ -11,11 +11,12 @@ from rest_framework import serializers
 
 from condahub.accounts.permissions import Visibility
 from condahub.api.fields import Answer, HubSerializer, JsonObject, Text, TrueOrFalse
+from environments_app import selectors
 from environments_app.diffs import Change, Difference
 from environments_app.models import ArtifactKind, ArtifactState, Build, BuildState, Environment, Phase, SpecificationKind
 from environments_app.models.build import BuildPackage
 from environments_app.services.environments import MAX_DESCRIPTION_CHARS
-from environments_app.spec import MAX_SPEC_BYTES
+from environments_app.spec import MAX_LOCK_SPEC_BYTES
 
 
 class ShortBuild(Answer):
@@ -66,7 +67,7 @@ class EnvironmentChanges(HubSerializer):
 class SpecificationText(HubSerializer):
     """The text as it stands in the file; its size is limited in bytes."""
 
-    specification = Text(max_length=MAX_SPEC_BYTES, trim_whitespace=False)
+    specification = Text(max_length=MAX_LOCK_SPEC_BYTES, trim_whitespace=False)
 
 
 class SpecificationToCheck(SpecificationText):
@@ -146,7 +147,8 @@ class BuildAnswer(ShortBuild):
     def get_error(self, build: Build) -> dict[str, Any] | None:
         if not build.error_code:
             return None
-        return {"code": build.error_code, "detail": build.error_sentence, "more": build.error_detail}
+        more = selectors.told_of_failure(self.context["view"].actor, build)
+        return {"code": build.error_code, "detail": build.error_sentence, "more": more}
 
 
 class BuildDetail(BuildAnswer):

@@ -11,7 +11,6 @@ from pathlib import Path
 from environments_app.building import folders
 from environments_app.models import Build, BuildState, Environment
 
-LINKS_KIND = "environments.links"
 FOLDER_MODE = 0o755
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from channels_app.services.policies import hidden_matching
 from condahub.accounts.models import User
 from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
@@ -17,15 +18,16 @@ from condahub.engine.versions import exact_name, parse_spec
 from condahub.errors import HubError
 from condahub.events.services import emit
 from condahub.jobs import services as jobs
-from condahub.jobs.context import JobContext
+from condahub.jobs.context import JobCancelled, JobContext
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
-from environments_app.building import folders, links
-from environments_app.models import Build, BuildPackage, BuildState, Environment, Lock
+from environments_app.building import folders
+from environments_app.models import Build, BuildChannel, BuildPackage, BuildState, Environment, Lock
 from environments_app.models.build import MAX_SENTENCE_CHARS
 from environments_app.services.builds import move
 from environments_app.spec import SpecInvalid, parse
 
+MAX_HIDDEN = 50
 # What an event says of a failure: it reaches people who may not read every channel that the build is made of.
 REASONS: Mapping[str, str] = {
     "unsolvable": "it can't be solved",
@@ -74,7 +76,7 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
     """Record what was made, and make it current if it is newer than every completed build. Raises LeaseLost, Forbidden."""
     with transaction.atomic():
         environment = Environment.objects.select_for_update(of=("self",)).select_related("organization").get(pk=build.environment_id)
-        _require_lease(job.job)
+        require_lease(job.job)
         lock = keep_lock(made.lock)
         rows = list(_rows(build, made.lock))
         BuildPackage.objects.filter(build=build).delete()
@@ -93,6 +95,8 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
         )
         if not moved:
             raise jobs.LeaseLost(str(job.job))
+        for channel in made.lock.channels:
+            BuildChannel.objects.filter(build=build, name=channel.name).update(revision=channel.revision)
         if environment.deleted_at is None and (newest is None or build.number > newest):
             environment.current_build, environment.current_is_chosen = build, False
             environment.save(update_fields=["current_build", "current_is_chosen"])
@@ -152,10 +156,14 @@ def _author_ids(build: Build) -> list[int]:
     return list(User.objects.filter(username=build.author).values_list("pk", flat=True))
 
 
-def _require_lease(job: Job) -> None:
+def require_lease(job: Job) -> None:
+    """Raise LeaseLost where the job is another worker's by now, JobCancelled where somebody asked to stop it."""
     held = Job.objects.select_for_update().filter(pk=job.pk, fencing=job.fencing, state=JobState.RUNNING)
-    if not held.values_list("pk", flat=True).first():
+    asked = held.values_list("cancel_requested", flat=True).first()
+    if asked is None:
         raise jobs.LeaseLost(str(job))
+    if asked:
+        raise JobCancelled(str(job))
 
 
 def _count(lock: HubLock) -> int:
@@ -223,9 +231,29 @@ def _explained(build: Build, conflict: Mapping[str, Any]) -> dict[str, Any]:
         "tree": conflict.get("text", ""),
         "specs": [{"spec": one["spec"], "why": one.get("why", ""), "line": lines.get(one["spec"], 0)} for one in conflict.get("specs", ())],
         "missing": list(conflict.get("missing", ())),
+        "hidden": _hidden(build, [one["spec"] for one in conflict.get("specs", ())] + list(conflict.get("missing", ()))),
     }
 
 
-def ask_for_links(environment_id: int) -> None:
-    """Have the folders of an environment brought up to date where they are, after the caller's transaction."""
-    jobs.enqueue(kind=links.LINKS_KIND, payload={"environment": environment_id}, coalesce_key=str(environment_id), actor_label="the hub")
+def _hidden(build: Build, specs: Iterable[str]) -> list[dict[str, str]]:
+    """The candidates for these that policy keeps back; each names its channel, whose readers alone are told of it."""
+    found = []
+    platforms = {*build.request.get("platforms", []), "noarch"}
+    rows = [row for row in build.made_of.select_related("channel") if row.channel is not None]
+    for spec in dict.fromkeys(spec.rpartition("::")[2].strip() for spec in specs):
+        if exact_name(parse_spec(spec)) is None:
+            continue
+        for row in rows:
+            for file in hidden_matching(row.channel, spec):
+                if file.subdir in platforms and len(found) < MAX_HIDDEN:
+                    found.append(
+                        {
+                            "spec": spec,
+                            "channel": row.name,
+                            "subdir": file.subdir,
+                            "filename": file.filename,
+                            "verdict": file.verdict,
+                            "reason": file.verdict_reason,
+                        }
+                    )
+    return found

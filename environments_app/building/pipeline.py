@@ -106,17 +106,17 @@ def _attempt(job: JobContext, build: Build, limits: Limits) -> dict[str, Any]:
     except JobCancelled:
         remove_leftovers(build)
         move(build, BuildState.CANCELLED, timings=timings)
-        _let_next(build)
+        let_next(build)
         raise
     except JobReleased:
         remove_leftovers(build)
         move(build, BuildState.QUEUED)
         raise
     except HubError as error:
-        remove_leftovers(build)
+        _clean_up(job, build)
         raise _failed(job, build, error, timings, context) from None
     except Exception:
-        remove_leftovers(build)
+        _clean_up(job, build)
         logger.exception("%s failed.", job.job)
         error = HubError("Something went wrong inside the hub.", code="internal", status=500, hint="The operator finds it in the log.")
         raise _failed(job, build, error, timings, context) from None
@@ -153,7 +153,7 @@ def _failed(job: JobContext, build: Build, error: HubError, timings: dict[str, f
         move(build, BuildState.QUEUED)
         return HubError("The build could not be ended; it is tried again.", code="build_retried", status=503)
     outcome.fail(build, error=error, timings=timings, conflict=context.conflict if context is not None else None)
-    _let_next(build)
+    let_next(build)
     return BuildFailed(f"{build} could not be built.", hint="The build says why.")
 
 
@@ -164,6 +164,16 @@ def remove_leftovers(build: Build) -> None:
     prefixes.remove(folders.prefix(build.key))
 
 
+def _clean_up(job: JobContext, build: Build) -> None:
+    """After a failure. Raises LeaseLost where what lies there is another worker's by now."""
+    try:
+        jobs.heartbeat(job.job)
+    except jobs.LeaseLost:
+        _remove_staging(build, job)
+        raise
+    remove_leftovers(build)
+
+
 def _remove_staging(build: Build, job: JobContext) -> None:
     # The lease is another's, and so is everything but this attempt's own folder.
     prefixes.remove(folders.staging(build.key, job.job.fencing))
@@ -172,11 +182,12 @@ def _remove_staging(build: Build, job: JobContext) -> None:
 def after(build: Build) -> None:
     """What follows the end of a build, whoever ended it: its folders' names, the files made from it, the next in line."""
     links.refresh(build.environment_id)
-    _let_next(build)
+    let_next(build)
     if build.state == BuildState.COMPLETED and importlib.util.find_spec("environments_app.artifacts") is not None:
         importlib.import_module(_ARTIFACTS).after_build(build)
 
 
-def _let_next(build: Build) -> None:
+def let_next(build: Build) -> None:
+    """Have builds that waited for one of their organization to end look again."""
     organization_id = Environment.objects.values_list("organization_id", flat=True).get(pk=build.environment_id)
     jobs.hasten(Job.objects.filter(kind=BUILD_KIND, organization_id=organization_id), Lane.HEAVY)

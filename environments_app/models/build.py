@@ -114,6 +114,8 @@ class BuildChannel(models.Model):
     name = models.CharField(max_length=64)
     organization = models.ForeignKey(Organization, null=True, on_delete=models.SET_NULL, related_name="+")
     position = models.PositiveIntegerField()
+    # At which its lock found the packages: kept as long as the build is.
+    revision = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ("position",)

@@ -9,15 +9,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Case, F, Max, Sum, When
 from django.utils import timezone
 
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can, require
 from condahub.audit.services import record as audit
-from condahub.errors import Conflict, HubError
+from condahub.errors import Conflict
 from condahub.jobs import services as jobs
-from condahub.jobs.registry import kind_names
 from condahub.names import check_name
 from environments_app.models import (
     FINAL_STATES,
@@ -36,6 +35,7 @@ from environments_app.services.requests import Request, request_for
 from environments_app.spec import Problem, Spec, SpecInvalid, parse
 
 BUILD_KIND = "environments.build"
+DROP_PREFIX_KIND = "environments.drop_prefix"
 KEY_BYTES = 6
 _UNFINISHED = tuple(state for state in BuildState if state not in FINAL_STATES)
 
@@ -65,21 +65,10 @@ def may_submit(actor: Actor, organization: Organization, environment: Environmen
         require(actor, Permission.BUILD_CREATE, environment)
 
 
-def require_builder() -> None:
-    """Raises 501 where nothing in this hub would ever run a build: better said than queued for ever."""
-    if BUILD_KIND not in kind_names():
-        raise HubError(
-            "This hub can check specifications, and can't build them yet.",
-            code="builds_unavailable",
-            status=501,
-            hint="The specification is all right; nothing was recorded.",
-        )
-
-
 def submit_specification(*, actor: Actor, organization: Organization, text: str, name: str = "", description: str | None = None) -> Build:
     """Have a specification built; the environment is made when it is not there. Its name: `name`, else the specification's.
 
-    Raises Forbidden, SpecInvalid, Conflict, and 501 `builds_unavailable`. The same specification that still waits or runs is
+    Raises Forbidden, SpecInvalid, Conflict. The same specification that still waits or runs is
     not built twice: its build is returned.
     """
     environment = _existing(organization, name) if name else None
@@ -92,7 +81,6 @@ def submit_specification(*, actor: Actor, organization: Organization, text: str,
         may_submit(actor, organization, environment)
     check_name(name, what="an environment")
     request = request_for(actor, spec, settings_for(organization, environment))
-    require_builder()
     with transaction.atomic():
         if environment is None:
             about = description if description is not None else spec.description
@@ -101,6 +89,16 @@ def submit_specification(*, actor: Actor, organization: Organization, text: str,
         if environment.archived_at is not None:
             raise Conflict(f"'{environment}' is archived.", code="environment_archived", hint="Bring it back first.")
         return _queue(actor, environment, Validated(kind, spec, request), text)
+
+
+def build_again(*, actor: Actor, build: Build) -> Build:
+    """Have a build's specification built anew, with today's channels and settings, as the next build of its environment.
+
+    Raises Forbidden, SpecInvalid, Conflict.
+    """
+    return submit_specification(
+        actor=actor, organization=build.environment.organization, text=build.specification.text, name=build.environment.name
+    )
 
 
 def _named_in(spec: Spec) -> str:
@@ -227,14 +225,27 @@ def delete_build(*, actor: Actor, build: Build) -> None:
             if holds:
                 raise Conflict(f"Build {build.number} is {word}.", code=code, hint=hint)
         _audit(actor, "build.delete", build, {"key": build.key})
+        prefix = build.prefix
         build.delete()
+        environments.ask_for_links(environment)
+        drop_prefix(prefix)
+
+
+def drop_prefix(prefix: str) -> None:
+    """Have a folder removed that no build is in any more, after the caller's transaction; one that is still needed stays."""
+    if prefix:
+        jobs.enqueue(kind=DROP_PREFIX_KIND, payload={"prefix": prefix}, coalesce_key=prefix, actor_label="the hub")
 
 
 def used_by_organization(organization_id: int) -> int:
-    """Logical bytes of the organization's builds and their artifacts, those of deleted environments too until they are collected."""
+    """Logical bytes of the organization's folders, each once, and of its artifacts, those of deleted environments too until they
+    are collected.
+    """
     builds = Build.objects.filter(environment__organization_id=organization_id, archived_at__isnull=True)
+    folder = Case(When(prefix="", then=F("key")), default=F("prefix"))
+    folders = builds.order_by().values(folder=folder).annotate(bytes=Max("size")).values_list("bytes", flat=True)
     artifacts = BuildArtifact.objects.filter(build__environment__organization_id=organization_id)
-    return sum(rows.aggregate(total=Sum("size"))["total"] or 0 for rows in (builds, artifacts))
+    return sum(folders) + (artifacts.aggregate(total=Sum("size"))["total"] or 0)
 
 
 def _audit(actor: Actor, action: str, build: Build, details: dict[str, Any]) -> None:

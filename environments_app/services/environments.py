@@ -13,10 +13,13 @@ from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.accounts.services import drop_environment
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, Unprocessable
+from condahub.jobs import services as jobs
 from condahub.names import check_name
 from environments_app.models import Build, BuildState, Environment
 from environments_app.services import sharing
 
+# Brings the folders that people use up to date; run where they are.
+LINKS_KIND = "environments.links"
 CHANGEABLE = frozenset({"description", "visibility"})
 MAX_DESCRIPTION_CHARS = 20_000
 
@@ -100,6 +103,7 @@ def delete_environment(*, actor: Actor, environment: Environment) -> None:
         environment.save(update_fields=["deleted_at"])
         drop_environment(actor=actor, environment_id=environment.pk)
         _audit(actor, "environment.delete", environment, {"builds": environment.builds.count()})
+        ask_for_links(environment)
 
 
 def activate_build(*, actor: Actor, environment: Environment, build: Build) -> Environment:
@@ -123,6 +127,7 @@ def activate_build(*, actor: Actor, environment: Environment, build: Build) -> E
         environment.current_is_chosen = build.number != newest
         environment.save(update_fields=["current_build", "current_is_chosen"])
         _audit(actor, "environment.activate", environment, {"from": before.number if before else None, "to": build.number})
+        ask_for_links(environment)
     return environment
 
 
@@ -135,6 +140,11 @@ def roll_back(*, actor: Actor, environment: Environment) -> Environment:
     if before is None:
         raise Conflict(f"'{environment}' has no earlier build to go back to.", code="no_earlier_build")
     return activate_build(actor=actor, environment=environment, build=before)
+
+
+def ask_for_links(environment: Environment) -> None:
+    """Have the folders of an environment show what the database says, after the caller's transaction."""
+    jobs.enqueue(kind=LINKS_KIND, payload={"environment": environment.pk}, coalesce_key=str(environment.pk), actor_label="the hub")
 
 
 def lock(environment: Environment) -> Environment:

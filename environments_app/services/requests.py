@@ -10,8 +10,10 @@ from django.conf import settings as django_settings
 from channels_app.models import Channel
 from channels_app.selectors import channel_for
 from condahub.accounts.policy import Actor, Permission
+from condahub.engine.lock_reading import ForeignLock
 from condahub.engine.versions import exact_name, parse_spec
 from condahub.errors import Forbidden, NotAuthenticated
+from environments_app.services.locked import find_channels
 from environments_app.services.policies import Merged
 from environments_app.spec import Line, Problem, Spec, SpecInvalid
 
@@ -30,6 +32,8 @@ class Request:
 
 def request_for(actor: Actor, spec: Spec, merged: Merged) -> Request:
     """Raises SpecInvalid with the lines that policy or rights do not allow."""
+    if spec.locked is not None:
+        return _locked_request(actor, spec, spec.locked, merged)
     problems: list[Problem] = []
     channels = _channels(actor, spec, merged, problems)
     dependencies = _dependencies(spec, merged, problems)
@@ -49,6 +53,35 @@ def request_for(actor: Actor, spec: Spec, merged: Merged) -> Request:
         "artifacts": sorted(merged.artifacts),
     }
     return Request(tuple(channels), dependencies, pip, platforms, spec.notes, values)
+
+
+def _locked_request(actor: Actor, spec: Spec, locked: ForeignLock, merged: Merged) -> Request:
+    problems: list[Problem] = []
+    platforms = _platforms(spec, merged, problems)
+    names = {package.name for package in locked.packages}
+    needed = (text for text in (*merged.required_packages, *merged.included_packages) if _name(text) not in names)
+    problems.extend(
+        Problem(0, "package_required", f"'{text}' must be in the lock file here.", "Add it, and lock again.") for text in needed
+    )
+    if any(platform.pypi for platform in locked.platforms.values()) and not merged.pip_allowed:
+        problems.append(Problem(0, "pip_not_allowed", "pip requirements are not allowed here.", "Use conda packages."))
+    named = [line.text for line in spec.channels]
+    channels = find_channels(
+        actor, locked, (*named, *merged.default_channels, *merged.required_channels), merged.allowed_channels, problems
+    )
+    if problems:
+        raise SpecInvalid(problems)
+    values = {
+        "channels": [channel.name for channel in channels],
+        "dependencies": [],
+        "pip": [],
+        "pip_options": spec.canonical()["pip_options"],
+        "platforms": list(platforms),
+        "variables": {},
+        "virtual_packages": {},
+        "artifacts": sorted(merged.artifacts),
+    }
+    return Request(tuple(channels), (), (), platforms, spec.notes, values)
 
 
 def _channels(actor: Actor, spec: Spec, merged: Merged, problems: list[Problem]) -> list[Channel]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from condahub.engine.lock_reading import ForeignLock
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -38,6 +40,8 @@ class Spec:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     platforms: tuple[Line, ...] = ()
     notes: tuple[Line, ...] = ()
+    # Of a lock file: exactly what is to be built.
+    locked: ForeignLock | None = None
 
     def canonical(self) -> dict[str, Any]:
         """What it says in one form, whatever its layout: equal for texts that ask for the same."""

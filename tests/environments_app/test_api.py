@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from condahub.accounts.policy import Actor
-from environments_app.models import Environment, Redistribution
-from environments_app.services import builds as services
+from environments_app.models import Redistribution
 from environments_app.services.environments import create_environment
 from tests.api.conftest import Api, World
 from tests.environments_app.building import SPEC, Submit, finish
@@ -22,15 +21,6 @@ def test_a_specification_that_is_posted_becomes_a_build(world: World) -> None:
     assert (made["number"], made["state"], made["channels"], made["specification"]) == (1, "queued", ["outer"], SPEC)
     assert api.get(TOOLS)["builds_count"] == 1 and api.get(TOOLS)["current_build"] is None
     assert api.do("POST", f"{TOOLS}/builds/1/cancel")["state"] == "cancelled"
-
-
-def test_without_a_builder_the_answer_is_501_with_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "kind_names", list)
-    api = world.api("contributor")
-    told = api.do("POST", f"{TOOLS}/builds", {"specification": SPEC}, 501)
-    assert told["code"] == "builds_unavailable" and "can't build" in told["detail"]
-    assert api.do("POST", f"{TOOLS}/builds", {"specification": "channels: [nowhere]"}, 422)["detail"].startswith("Line 1: ")
-    assert not Environment.objects.exists()
 
 
 def test_a_specification_is_checked_line_by_line_and_nothing_is_recorded(world: World) -> None:

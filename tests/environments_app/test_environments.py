@@ -32,20 +32,6 @@ def numbers(world: World, name: str) -> list[int]:
     return sorted(Build.objects.visible_to(who(world, name)).values_list("number", flat=True))
 
 
-def test_without_a_builder_a_good_specification_is_answered_501_and_nothing_is_recorded(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(builds, "kind_names", lambda: ["channels.render"])
-    with pytest.raises(HubError) as caught:
-        builds.submit_specification(actor=who(world, "contributor"), organization=world.acme, text=SPEC)
-    assert (caught.value.status, caught.value.code) == (501, "builds_unavailable")
-    assert (
-        not Environment.objects.exists() and not Specification.objects.exists() and not Job.objects.filter(kind=builds.BUILD_KIND).exists()
-    )
-    with pytest.raises(SpecInvalid):
-        builds.submit_specification(actor=who(world, "contributor"), organization=world.acme, text="name: x\nchannels: [inner\n")
-
-
 def test_a_specification_becomes_a_queued_build_of_its_environment(world: World, submit: Submit) -> None:
     build = submit()
     assert (str(build), build.state, build.author) == ("acme/tools@1", "queued", "contributor")

@@ -198,7 +198,6 @@ def _organization(actor: Actor, namespace: str, text: str) -> Organization:
     if not can(actor, Permission.ORGANIZATION_CREATE, HUB):
         raise Forbidden
     build_services.validate(actor=actor, text=text)
-    build_services.require_builder()
     return create_organization(actor=actor, name=namespace)
 
 

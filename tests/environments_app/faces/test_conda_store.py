@@ -18,7 +18,6 @@ from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import SYSTEM, Actor
 from condahub.storage.blobs import blobs
 from environments_app.models import ArtifactKind, ArtifactState, Build, BuildArtifact, Environment
-from environments_app.services import builds
 from environments_app.services.environments import create_environment, update_environment
 from tests.api.conftest import World
 from tests.environments_app.building import SPEC, Submit, finish
@@ -117,15 +116,6 @@ def test_a_bad_specification_is_refused_at_the_post_with_a_message(store: Stores
     told = store("contributor")("POST", "specification", body)
     assert told.status_code == status and told.json()["status"] == "error" and told.json()["message"]
     assert not Environment.objects.exists()
-
-
-def test_without_a_builder_nothing_is_queued_for_ever(world: World, store: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builds, "kind_names", list)
-    for namespace in ("acme", "brand-new"):
-        told = store("staff")("POST", "specification", {"namespace": namespace, "specification": SPEC})
-        assert told.status_code == 501 and "can't build" in told.json()["message"]
-    assert not Build.objects.exists() and not Environment.objects.exists()
-    assert not Organization.objects.filter(name="brand-new").exists()
 
 
 def test_a_namespace_is_made_for_those_who_may(world: World, store: Stores) -> None:

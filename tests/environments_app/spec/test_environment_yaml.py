@@ -163,8 +163,11 @@ def test_lock_files_are_known_by_their_signature() -> None:
     assert kind_of("version: 6\nenvironments:\n  default: {}\n") is SpecificationKind.PIXI_LOCK
     assert kind_of("version: 1\nmetadata:\n  content_hash:\n    linux-64: x\n") is SpecificationKind.CONDA_LOCK
     assert kind_of(WHOLE) is SpecificationKind.YAML
-    with pytest.raises(SpecInvalid, match="lock file"):
+    with pytest.raises(SpecInvalid, match="names no package"):
         parse("@EXPLICIT\n", public_url=HUB)
+    kind, spec = parse("@EXPLICIT\nhttps://x/forge/noarch/y-1-0.conda\n", public_url=HUB)
+    assert kind is SpecificationKind.EXPLICIT
+    assert ([line.text for line in spec.channels], [line.text for line in spec.platforms]) == (["forge"], ["linux-64"])
 
 
 WORDS = ("name", "channels", "dependencies", "pip", "variables", "platforms", "python >=3", "-r", "-e .", "git+", "::", "==", "@", "~")
