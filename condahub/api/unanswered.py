@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.html import format_html
 from django.views import defaults
 
 from condahub.errors import Forbidden, HubError, Invalid, NotFound
@@ -13,11 +16,32 @@ PROGRAMS = ("/api/", "/channels/", "/get/", "/conda-store/", "/v2/", "/pypi/")
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a host name that is not this hub's, a form that is too large."""
+    if isinstance(exception, DisallowedHost):
+        return _wrong_host(request)
     if _is_for_a_person(request):
         return defaults.bad_request(request, exception)
     return _told(
         Invalid("The hub can't take this request.", code="bad_request", hint="Use the hub's own address and send what it asks for.")
     )
+
+
+def _wrong_host(request: HttpRequest) -> HttpResponse:
+    """Whoever came by another name hears the right one; a browser in a page that needs nothing of this hub."""
+    error = Invalid(
+        f"This hub does not answer to that name; its address is {settings.CONDAHUB_PUBLIC_URL}.",
+        code="unknown_host",
+        hint="Operators: CONDAHUB_PUBLIC_URL names the address, CONDAHUB_EXTRA_HOSTS further names.",
+    )
+    if "text/html" not in request.headers.get("Accept", ""):
+        return _told(error)
+    page = format_html(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>condahub</title><h1>This hub has another address</h1>'
+        '<p>It is <a href="{}">{}</a>.</p><p>{}</p></html>',
+        settings.CONDAHUB_PUBLIC_URL,
+        settings.CONDAHUB_PUBLIC_URL,
+        error.hint,
+    )
+    return HttpResponse(page, status=error.status, headers={"Cache-Control": "no-store"})
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
