@@ -10,5 +10,7 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from environments_app import registrations
+        from environments_app.artifacts import registering
 
         registrations.register()
+        registering.register()

@@ -48,7 +48,7 @@ if __name__ == '__main__':
 """
 
 Say = Callable[[Progress], None]
-# What was written of a wheel: digest as RECORD has it and size in bytes, by path in the prefix.
+# What was written of a wheel: digest as RECORD has it ('' for none) and size in bytes, by path in the prefix.
 _Written = dict[str, tuple[str, int]]
 
 
@@ -218,7 +218,7 @@ class _Place:
             self._write(wheel, f"bin/{name}", script.encode(), True, written)
         self._write(wheel, f"{self.site_packages}/{wheel.info}/INSTALLER", INSTALLER, False, written)
         record = f"{wheel.info}/RECORD"
-        lines = [f"{_quoted(self._from_site(path))},sha256={digest},{size}\n" for path, (digest, size) in sorted(written.items())]
+        lines = [f"{_quoted(self._from_site(path))},{digest},{size or ''}\n" for path, (digest, size) in sorted(written.items())]
         self._write(wheel, f"{self.site_packages}/{record}", ("".join(lines) + f"{record},,\n").encode(), False, {})
 
     def _put_member(self, wheel: Wheel, name: str, written: _Written) -> None:
@@ -257,15 +257,16 @@ class _Place:
             raise _bad(wheel.record, "it would change what conda knows of the environment")
         target = self.staging / path
         self._make_folder(wheel, target.parent)
-        digest = _digest(data)
+        # What depends on where the environment lies is recorded without a hash, as RECORD allows: two prefixes differ in nothing else.
+        said = ("", 0) if self.prefix.encode() in data else (f"sha256={_digest(data)}", len(data))
         if os.path.lexists(target):
             if self._stays(wheel, path, target, data):
-                written[path] = (digest, len(data))
+                written[path] = said
             return
         with open(target, "xb") as file:
             file.write(data)
         target.chmod(0o755 if runs else 0o644)
-        written[path] = (digest, len(data))
+        written[path] = said
         self.came[path] = wheel.record.filename
         self.files += 1
 

@@ -68,11 +68,12 @@ def give(request: HttpRequest, actor: Actor, asked: Asked) -> HttpResponseBase:
     if not asked.kind.is_packed:
         return _text(request, actor, asked)
     row = services.find(asked.build, asked.kind, asked.platform)
-    if row is not None and row.state == ArtifactState.FAILED:
-        hint = "POST here to have it made again."
-        raise Unprocessable(row.error or "It could not be made.", code="artifact_failed", hint=hint)
-    if row is None or row.state != ArtifactState.READY:
+    if row is None or row.state not in (ArtifactState.READY, ArtifactState.FAILED):
         row = _awaited(services.ask(actor=actor, build=asked.build, kind=asked.kind, platform=asked.platform), asked.wait_seconds)
+    if row.state == ArtifactState.FAILED:
+        raise Unprocessable(
+            row.error or "It could not be made.", code="artifact_failed", hint="POST to this artifact to have it made again."
+        )
     return _packed(request, row) if row.state == ArtifactState.READY else pending(asked, row)
 
 

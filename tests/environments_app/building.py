@@ -9,8 +9,11 @@ from typing import Any
 from django.utils import timezone
 
 from condahub.accounts.policy import SYSTEM, Actor
+from condahub.engine.lock import HubLock, PlatformLock
 from condahub.jobs.registry import job_kind, kind_names
-from environments_app.models import Build, BuildPackage, BuildState, Environment
+from condahub.storage.blobs import blobs
+from environments_app.building.outcome import keep_lock
+from environments_app.models import Build, BuildPackage, BuildState, Environment, Wheel
 from environments_app.services.builds import BUILD_KIND, move, submit_specification
 from environments_app.services.environments import activate_build, create_environment
 from tests.api.conftest import World
@@ -58,6 +61,17 @@ def finish(build: Build, packages: Mapping[str, str] | None = None, *, size: int
 def make_environments(world: World) -> dict[str, Any]:
     """For the table of the API's doors: `tools`, private, with three builds of which the last is current, and `shared`, public."""
     for _ in range(3):
-        finish(queue(world))
+        build = finish(queue(world))
+        Build.objects.filter(pk=build.pk).update(lock=keep_lock(HubLock.of(channels=(), platforms={"linux-64": PlatformLock()})))
+    wheel = add_wheel(world, Build.objects.get(environment=build.environment, number=1))
     create_environment(actor=Actor.of(world.people["owner"]), organization=world.acme, name="shared", visibility="public")
-    return {"environment": "tools", "open": "shared", "build": 1}
+    return {"environment": "tools", "open": "shared", "build": 1, "artifact": "archive", "platform": "linux-64", "wheel": wheel}
+
+
+def add_wheel(world: World, build: Build, data: bytes = b"a wheel") -> str:
+    """Have the build be made of a wheel too; its sha256."""
+    sha256 = blobs("artifacts").put_bytes(data)
+    facts = {"name": "wheely", "version": "1.0", "filename": "wheely-1.0-py3-none-any.whl", "sha256": sha256, "size": len(data)}
+    Wheel.objects.create(organization=world.acme, address="https://wheels.example/w.whl", **facts)
+    BuildPackage.objects.create(build=build, kind=BuildPackage.Kind.PYPI, platform="linux-64", **facts)
+    return sha256

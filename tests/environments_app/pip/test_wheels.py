@@ -176,7 +176,11 @@ def test_wheels_are_chosen_locked_and_put_there(ask: Asked, index: Index) -> Non
     assert (ask.staging / "bin/beta-tool").read_text().startswith("#!/envs/e1/bin/python\nimport sys\nfrom beta import main\n")
     assert (ask.staging / f"{SITE}/gamma-1.5.dist-info/INSTALLER").read_text() == "condahub\n"
     record = (ask.staging / f"{SITE}/beta-1.0.dist-info/RECORD").read_text()
-    assert "../../../bin/beta-tool,sha256=" in record and record.endswith("beta-1.0.dist-info/RECORD,,\n")
+    assert (
+        "\n../../../bin/beta-tool,,\n" in f"\n{record}"
+        and "beta/__init__.py,sha256=" in record
+        and record.endswith("beta-1.0.dist-info/RECORD,,\n")
+    )
 
 
 def test_what_conda_brings_is_not_replaced_and_not_asked_for_again(ask: Asked, index: Index) -> None:
