@@ -13,7 +13,7 @@ from channels_app.index.render import zstd_decompress
 from channels_app.models import Channel, FormerName, PackageFile, VirtualChannel
 from channels_app.services import states, virtual
 from channels_app.services.channels import create_channel, delete_channel, end_channels, rename_channel, restore_channel
-from channels_app.virtual import follow
+from channels_app.virtual import follow, reads
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission
 from condahub.errors import Conflict, HubError, Unprocessable
@@ -151,7 +151,7 @@ def test_a_reserved_name_waits_for_its_member(union: Channel, internal: Channel,
     push(forge, name="acmetools", version="1.0", subdir="noarch")
     assert packages_of(index_of("all", "noarch")) == {"acmetools-1.0-0.conda"}
     assert ask("/channels/all/noarch/acme-tools-99.0-0.conda", data=True).status == 404
-    assert virtual.explain(actor=staff, channel=union, name="acme-tools")["owner"] == "internal"
+    assert reads.explain(staff, union, "acme-tools")["owner"] == "internal"
     virtual.release(actor=staff, channel=union, patterns=["acme-*"])
     assert packages_of(index_of("all", "noarch")) == {"acmetools-1.0-0.conda", "acme-tools-99.0-0.conda"}
 
@@ -198,7 +198,7 @@ def test_a_member_that_is_renamed_stays_one(union: Channel, internal: Channel, p
     rename_channel(actor=staff, channel=internal, name="in-house")
     forget()
     assert ask("/channels/all/noarch/billing-1.0-0.conda", data=True).status == 200
-    assert virtual.explain(actor=staff, channel=union, name="billing")["owner"] == "in-house"
+    assert reads.explain(staff, union, "billing")["owner"] == "in-house"
 
 
 def test_a_past_revision_comes_back_as_it_was(union: Channel, internal: Channel, forge: Channel, push: Publisher, staff: Actor) -> None:
