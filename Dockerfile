@@ -1,11 +1,15 @@
 # One image for every role: `web`, `data`, `quick`, `heavy`, `beat`, and `migrate`, which prepares the database and ends.
 
 FROM python:3.11-slim AS packages
-COPY requirements.lock /tmp/requirements.lock
+# python-ldap is built here; nothing of the compiler reaches the image.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev libldap2-dev libsasl2-dev && rm -rf /var/lib/apt/lists/*
+COPY requirements-ldap.lock /tmp/requirements.lock
 RUN python -m venv /opt/condahub \
  && /opt/condahub/bin/pip install --no-cache-dir --no-deps --require-hashes --disable-pip-version-check --requirement /tmp/requirements.lock
 
 FROM python:3.11-slim
+# The LDAP library, under the name that this Debian has for it.
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates '^libldap-?2(\.[0-9]+-0)?$' && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/condahub --create-home --shell /usr/sbin/nologin condahub
 COPY --from=packages /opt/condahub /opt/condahub
 WORKDIR /app

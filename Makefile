@@ -14,7 +14,7 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run dev test test-fast test-database test-real test-long test-system check format bench soak screenshots vendor lock clean
+.PHONY: help run dev ldap test test-fast test-database test-real test-long test-system check format bench soak screenshots vendor lock clean
 
 help: ## list what make can do
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-long: $(VENV)/.dev ## load, soak and scale
 test-system: $(VENV)/.dev ## install the system parts some tests need (Debian; as root or with sudo)
 	@.ci/system-parts
 
+ldap: $(VENV)/.run ## add LDAP to the environment; needs gcc, libldap2-dev, libsasl2-dev and Python's headers
+	@$(BIN)/python -c 'import ldap, django_auth_ldap' 2>/dev/null || .ci/make-venv $(VENV) requirements-ldap.lock
+
 check: $(VENV)/.dev ## format, lint, types, import directions
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
@@ -68,9 +71,9 @@ screenshots: $(VENV)/.dev ## take the portal's pictures in docs/screenshots anew
 vendor: $(VENV)/.dev ## fetch the portal's front-end files anew from npm, as deploy/vendor_assets.py lists them
 	@$(BIN)/python deploy/vendor_assets.py
 
-lock: $(VENV)/.dev ## resolve the dependencies anew into the two lock files
+lock: $(VENV)/.dev ## resolve the dependencies anew into the three lock files
 	@$(BIN)/python -m pip install --quiet uv
-	@for part in server:requirements dev:requirements-dev; do \
+	@for part in server:requirements ldap:requirements-ldap dev:requirements-dev; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $${part%%:*} --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file $${part##*:}.lock; \
 	  sed -i -E '/^(--|# +--)/d' $${part##*:}.lock; \
