@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from channels_app import doors
-from channels_app.index import answers, maps
-from channels_app.models import SEEN_LONG_AGO, Channel, PackageFile
-from condahub.accounts.models import Organization, User
+from channels_app.models import SEEN_LONG_AGO, Channel, ChannelKind, Package, PackageFile
+from channels_app.services.channels import create_channel
+from channels_app.services.policies import set_policy
+from channels_app.services.scopes import Scope
+from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
-from condahub.storage.blobs import blobs, initialise
-from mirrors_app.models import Mirror
+from condahub.errors import Conflict
+from condahub.events.models import Event
+from condahub.ops import gc
+from condahub.storage.blobs import blobs
+from mirrors_app.core.run import sync
+from mirrors_app.filling.target import ChannelTarget
+from mirrors_app.models import Mirror, MirroredFile, MirrorRefusal, SyncRun, UpstreamRevision
+from mirrors_app.services import mirrors, runs
+from mirrors_app.services.configuring import core_config
+from tests.channels_app.conftest import push_file
+from tests.makers import make_package
+from tests.mirrors_app.core.faults import Status, WrongBytes, named
 from tests.mirrors_app.core.upstream_server import Channel as Upstream
 from tests.mirrors_app.core.upstream_server import UpstreamServer
-from tests.mirrors_app.world import LOOPBACK, downloadable, expected, make_mirror, run, shown
+from tests.mirrors_app.world import downloadable, expected, job_of, make_mirror, run, shown, states
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _store(settings: Settings) -> None:
-    initialise()
-    settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED = LOOPBACK
-    for module in (doors, maps, answers):
-        module.forget_all()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hub")]
 
 
 @pytest.fixture
-def staff() -> Actor:
-    return Actor.of(User.objects.create(username="it", is_staff=True, is_superuser=True))
-
-
-@pytest.fixture
-def organization() -> Organization:
-    return Organization.objects.create(name="acme")
-
-
-@pytest.fixture
-def mirror(staff: Actor, organization: Organization, server: UpstreamServer) -> Mirror:
+def mirror(hub: None, staff: Actor, organization: Organization, server: UpstreamServer) -> Mirror:
     return make_mirror(staff, organization, server.url)
 
 
@@ -54,3 +53,314 @@ def test_a_first_run_brings_all_as_one_revision(staff: Actor, mirror: Mirror, ch
             assert blobs().read_bytes(record["sha256"]) == (channel.folder / subdir / filename).read_bytes()
     assert set(PackageFile.objects.values_list("first_seen_at", flat=True)) == {SEEN_LONG_AGO}
     assert set(server.packages().values()) == {1}
+    assert {one.name for one in Package.objects.filter(channel=mirror.channel_id)} == {"base", "tool", "pure"}
+    made = Channel.objects.get(pk=mirror.channel_id)
+    assert made.used_bytes == sum(one["size"] for records in channel.records.values() for one in records.values())
+    assert job_of(entry).state == "done"
+
+
+def test_nothing_new_asks_only_whether_there_is_something_new(staff: Actor, mirror: Mirror, server: UpstreamServer) -> None:
+    head = run(staff, mirror).revision
+    server.requests.clear()
+    entry = run(staff, mirror)
+    assert (entry.state, entry.revision) == ("ok", head)
+    assert not server.packages()
+    assert entry.received_bytes == 0
+
+
+@pytest.mark.parametrize("form", ["shards", "zst"])
+def test_a_hotfix_downloads_nothing_and_unknown_keys_survive(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, form: str
+) -> None:
+    channel.forms = {form}
+    (channel.folder / "linux-64" / "repodata.json").unlink()
+    channel.write()
+    mirror = make_mirror(staff, organization, server.url)
+    first = run(staff, mirror)
+    channel.records["linux-64"]["tool-1.0-0.conda"] |= {
+        "depends": ["base >=1,<2"],
+        "novel": {"key": [1, None]},
+        "url": "https://elsewhere/x",
+    }
+    channel.write()
+    server.requests.clear()
+    entry = run(staff, mirror)
+    assert (entry.state, entry.changed, entry.added, entry.revision) == ("ok", 1, 0, (first.revision or 0) + 1), entry.report
+    assert not server.packages()
+    assert shown(mirror) == expected(channel.records["linux-64"])
+
+
+def test_what_the_upstream_removes_is_kept_or_dropped_and_comes_back_without_a_download(
+    staff: Actor, mirror: Mirror, channel: Upstream, server: UpstreamServer
+) -> None:
+    run(staff, mirror)
+    record = channel.records["linux-64"]["tool-1.0-0.conda"]
+    channel.remove("tool-1.0-0.conda")
+    kept = run(staff, mirror)
+    assert (kept.state, kept.kept_though_gone, kept.removed) == ("ok", 1, 0)
+    assert "tool-1.0-0.conda" in shown(mirror)
+    mirrors.update_mirror(actor=staff, mirror=mirror, changes={"removed": "drop"})
+    dropped = run(staff, mirror)
+    assert (dropped.state, dropped.removed) == ("ok", 1)
+    assert shown(mirror) == expected(channel.records["linux-64"])
+    assert downloadable(mirror, "tool-1.0-0.conda") is None
+    server.requests.clear()
+    channel.records["linux-64"]["tool-1.0-0.conda"] = record
+    channel.write()
+    assert run(staff, mirror).added == 1
+    assert not server.packages()
+    assert downloadable(mirror, "tool-1.0-0.conda") == record["sha256"]
+
+
+def test_new_bytes_under_an_old_name_are_an_alert_and_both_are_kept(
+    staff: Actor, mirror: Mirror, channel: Upstream, server: UpstreamServer
+) -> None:
+    run(staff, mirror)
+    old = channel.records["linux-64"]["base-1.0-0.conda"]["sha256"]
+    channel.add("base", extra_index={"license": "BSD"})
+    new = channel.records["linux-64"]["base-1.0-0.conda"]["sha256"]
+    assert old != new
+    entry = run(staff, mirror)
+    assert (entry.state, entry.replaced) == ("partial", 1)
+    assert downloadable(mirror, "base-1.0-0.conda") == old == shown(mirror)["base-1.0-0.conda"]["sha256"]
+    assert states(mirror)["base-1.0-0.conda"] == ["aside", "live"]
+    assert blobs().exists(old)
+    assert blobs().exists(new)
+    assert Event.objects.filter(type="mirror.same_name_new_bytes").count() == 1
+    server.requests.clear()
+    mirrors.update_mirror(actor=staff, mirror=mirror, changes={"replaced": "follow"})
+    run(staff, mirror)
+    assert not server.packages()
+    assert downloadable(mirror, "base-1.0-0.conda") == new == shown(mirror)["base-1.0-0.conda"]["sha256"]
+    assert states(mirror)["base-1.0-0.conda"] == ["aside", "live"]
+    list(gc.collect(dry_run=False, grace=timedelta(0)))
+    assert blobs().exists(old)
+
+
+def test_an_index_that_shrinks_is_held_until_it_is_approved(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    mirrors.update_mirror(actor=staff, mirror=mirror, changes={"removed": "drop"})
+    head = run(staff, mirror).revision
+    kept = channel.records["linux-64"]
+    channel.records["linux-64"] = {"base-1.0-0.conda": kept["base-1.0-0.conda"]}
+    channel.write()
+    entry = run(staff, mirror)
+    assert (entry.state, entry.revision) == ("held", head)
+    assert [one["verdict"] for one in entry.held] == ["shrunken"]
+    assert (job_of(entry).state, job_of(entry).attempts, job_of(entry).error_code) == ("failed", 1, "sync_held")
+    assert set(shown(mirror)) == set(kept)
+    assert Event.objects.filter(type="mirror.held").count() == 1
+    runs.approve(actor=staff, mirror=mirror)
+    again = run(staff, mirror)
+    assert (again.state, again.removed) == ("ok", 2), again.reason
+    assert set(shown(mirror)) == {"base-1.0-0.conda"}
+    mirror.refresh_from_db()
+    assert mirror.approved == []
+    with pytest.raises(Conflict):
+        runs.approve(actor=staff, mirror=mirror)
+
+
+def test_a_page_in_place_of_an_index_is_held_and_can_not_be_approved(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    run(staff, mirror)
+    channel.forms = {"json"}
+    (channel.folder / "linux-64" / "repodata.json.zst").unlink()
+    (channel.folder / "linux-64" / "repodata.json").write_text("<!DOCTYPE html><html>Please sign in</html>")
+    entry = run(staff, mirror)
+    assert [one["verdict"] for one in entry.held] == ["not_an_index"]
+    with pytest.raises(Conflict) as refused:
+        runs.approve(actor=staff, mirror=mirror)
+    assert refused.value.code == "not_an_index"
+
+
+def test_one_bad_package_never_stops_the_rest(staff: Actor, mirror: Mirror, server: UpstreamServer) -> None:
+    server.faults = [WrongBytes(named("base-"), times=0)]
+    entry = run(staff, mirror)
+    assert (entry.state, entry.added, entry.refused) == ("partial", 3, 1)
+    refusal = MirrorRefusal.objects.get(mirror=mirror)
+    assert refusal.filename == "base-1.0-0.conda"
+    assert "sha256" in refusal.reason
+    assert Event.objects.get(type="mirror.partial").sentence.startswith("The sync of conda-inside left out 1 packages: base-1.0-0.conda")
+    server.faults = []
+    server.requests.clear()
+    again = run(staff, mirror)
+    assert (again.state, again.added) == ("ok", 1)
+    assert sum(server.packages().values()) == 1
+    assert not MirrorRefusal.objects.exists()
+
+
+def test_a_failed_run_changes_nothing_and_says_why(staff: Actor, mirror: Mirror, server: UpstreamServer) -> None:
+    head = run(staff, mirror).revision
+    server.faults = [Status(404, lambda path: True, times=0)]
+    mirrors.update_mirror(actor=staff, mirror=mirror, upstreams=[mirrors.UpstreamSpec(url=f"{server.url}nothing/")])
+    entry = run(staff, mirror)
+    assert (entry.state, entry.revision) in {("failed", head), ("held", head)}
+    assert entry.reason
+    assert job_of(entry).attempts == 1
+
+
+def test_the_bytes_of_another_organization_are_not_used_and_those_of_the_same_are(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer
+) -> None:
+    """A hash that somebody knows is no key: who fetches it shows that he may."""
+    others = create_channel(actor=staff, organization=Organization.objects.create(name="rival"), name="theirs", visibility="private")
+    own = create_channel(actor=staff, organization=organization, name="ours", visibility="private")
+    public = create_channel(actor=staff, organization=others.organization, name="open", visibility="public")
+    folder = channel.folder / "linux-64"
+    push_file(staff, others, folder / "base-1.0-0.conda")
+    push_file(staff, own, folder / "tool-1.0-0.conda")
+    push_file(staff, public, folder / "tool-2.0-0.tar.bz2")
+    server.requests.clear()
+    entry = run(staff, make_mirror(staff, organization, server.url))
+    assert entry.state == "ok"
+    assert sorted(path.rpartition("/")[2] for path in server.packages()) == ["base-1.0-0.conda", "pure-1.0-0.conda"]
+    assert entry.added == 4
+    rows = PackageFile.objects.filter(channel__name="conda-inside")
+    assert {one.filename for one in rows.filter(blob__isnull=False, state="live")} == {one.filename for one in rows}
+
+
+class _Killed(BaseException):
+    """As a process that is gone."""
+
+
+def bring(mirror: Mirror, target: ChannelTarget) -> Any:
+    with core_config(mirror) as config:
+        return asyncio.run(sync(config, target))
+
+
+def test_what_a_killed_run_fetched_is_found_and_seen_by_nobody_before(
+    staff: Actor, mirror: Mirror, channel: Upstream, server: UpstreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = Channel.objects.get(pk=mirror.channel_id).head
+
+    def killed(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mirrors_app.filling.target.Publishing.publish", killed)
+        with pytest.raises(_Killed):
+            bring(mirror, ChannelTarget(mirror, SyncRun.objects.create(mirror=mirror, started_at=timezone.now())))
+    assert MirroredFile.objects.filter(role="staged").count() == 4
+    assert Channel.objects.get(pk=mirror.channel_id).head == head
+    assert shown(mirror) == {}
+    assert not Package.objects.exists()
+    assert all(downloadable(mirror, filename) is None for filename in channel.records["linux-64"])
+    list(gc.collect(dry_run=False))
+    server.requests.clear()
+    entry = run(staff, mirror)
+    assert (entry.state, entry.added) == ("ok", 4), entry.reason
+    assert not server.packages()
+    assert shown(mirror) == expected(channel.records["linux-64"])
+
+
+def test_what_no_run_came_back_for_is_collected_after_the_grace_period(
+    staff: Actor, mirror: Mirror, channel: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mirrors_app.filling.target.Publishing.publish", killed)
+        with pytest.raises(_Killed):
+            bring(mirror, ChannelTarget(mirror, SyncRun.objects.create(mirror=mirror, started_at=timezone.now())))
+    digest = channel.records["linux-64"]["base-1.0-0.conda"]["sha256"]
+    list(gc.collect(dry_run=False, grace=timedelta(0)))
+    list(gc.collect(dry_run=False, grace=timedelta(0)))
+    assert not PackageFile.objects.exists()
+    assert Channel.objects.get(pk=mirror.channel_id).used_bytes == 0
+    assert not blobs().exists(digest)
+    assert run(staff, mirror).added == 4
+
+
+def test_a_quota_stops_what_does_not_fit_and_says_so(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    size = channel.records["linux-64"]["base-1.0-0.conda"]["size"]
+    Channel.objects.filter(pk=mirror.channel_id).update(quota_bytes=int(2.5 * size))
+    entry = run(staff, mirror)
+    assert entry.state == "partial"
+    assert entry.added == 2
+    assert all("quota" in one.reason for one in MirrorRefusal.objects.all())
+    assert Channel.objects.get(pk=mirror.channel_id).used_bytes <= int(2.5 * size)
+
+
+def test_policy_judges_what_comes_before_anybody_sees_it(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    set_policy(actor=staff, scope=Scope.of_channel(mirror.channel), rules={"names": {"denied": ["tool"]}})
+    run(staff, mirror)
+    assert set(shown(mirror)) == {"base-1.0-0.conda"}
+    channel.records["linux-64"]["tool-1.0-0.conda"]["constrains"] = ["x"]
+    channel.write()
+    run(staff, mirror)
+    assert set(shown(mirror)) == {"base-1.0-0.conda"}
+
+
+def test_nobody_uploads_into_a_mirror(staff: Actor, mirror: Mirror, tmp_path: Path) -> None:
+    with pytest.raises(Conflict) as refused:
+        push_file(staff, mirror.channel, make_package(tmp_path, "mine"))
+    assert refused.value.code == "not_hosted"
+
+
+def test_a_hosted_channel_becomes_a_mirror_and_keeps_what_it_has(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, tmp_path: Path
+) -> None:
+    hosted = create_channel(actor=staff, organization=organization, name="ours", visibility="private")
+    push_file(staff, hosted, make_package(tmp_path, "mine"))
+    push_file(staff, hosted, channel.folder / "linux-64" / "base-1.0-0.conda")
+    other = push_file(staff, hosted, make_package(tmp_path, "tool", "1.0", subdir="linux-64", depends=["mine"]))
+    mirror = mirrors.mirror_channel(
+        actor=staff, channel=hosted, upstreams=[mirrors.UpstreamSpec(url=server.url)], settings={"subdirs": ["linux-64", "noarch"]}
+    )
+    assert Channel.objects.get(pk=hosted.pk).kind == ChannelKind.MIRROR
+    server.requests.clear()
+    entry = run(staff, mirror)
+    assert (entry.state, entry.replaced) == ("partial", 1), entry.report
+    assert "/linux-64/base-1.0-0.conda" not in server.packages()
+    assert "mine-1.0-0.conda" in shown(mirror) | shown(mirror, "noarch")
+    assert downloadable(mirror, "tool-1.0-0.conda", other.file.subdir) == other.file.sha256
+
+
+def test_what_a_person_deleted_stays_deleted(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    from channels_app.services import states as verbs
+
+    run(staff, mirror)
+    verbs.change_state(actor=staff, channel=mirror.channel, verb=verbs.DELETE, files=[("linux-64", "base-1.0-0.conda")])
+    channel.records["linux-64"]["base-1.0-0.conda"]["constrains"] = ["x"]
+    channel.write()
+    assert run(staff, mirror).state == "ok"
+    assert "base-1.0-0.conda" not in shown(mirror)
+
+
+def test_raw_indexes_are_kept_for_the_newest_few_revisions(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    came = []
+    for number in range(6):
+        channel.records["linux-64"]["base-1.0-0.conda"]["constrains"] = [f"x >={number}"]
+        channel.write()
+        assert run(staff, mirror).state == "ok"
+        came.append(UpstreamRevision.objects.filter(mirror=mirror, subdir="linux-64").latest("id").stored)
+    kept = UpstreamRevision.objects.filter(mirror=mirror, subdir="linux-64").exclude(stored="")
+    assert [one.stored for one in kept.order_by("id")] == came[3:]
+    assert UpstreamRevision.objects.filter(mirror=mirror, subdir="linux-64").count() == 6
+    assert [blobs("upstream").exists(digest) for digest in came] == [False, False, False, True, True, True]
+    newest = kept.order_by("-id")[0]
+    assert blobs("upstream").read_bytes(newest.stored) == (channel.folder / "linux-64" / "repodata.json.zst").read_bytes()
+
+
+def test_a_second_mirror_of_the_same_upstream_downloads_nothing(
+    staff: Actor, mirror: Mirror, server: UpstreamServer, channel: Upstream
+) -> None:
+    run(staff, mirror)
+    server.requests.clear()
+    second = make_mirror(staff, mirror.channel.organization, server.url, name="again", mode="filtered", filters={"include": ["tool"]})
+    entry = run(staff, second)
+    assert (entry.state, entry.added) == ("ok", 2), entry.reason
+    assert not server.packages()
+    assert set(shown(second)) == {"tool-1.0-0.conda", "tool-2.0-0.tar.bz2"}
+
+
+def test_lock_mode_brings_exactly_what_the_lock_names(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, settings: Settings
+) -> None:
+    record = channel.records["linux-64"]["base-1.0-0.conda"]
+    text = f"@EXPLICIT\n{server.url}linux-64/base-1.0-0.conda#sha256:{record['sha256']}\n"
+    mirror = mirrors.create_mirror(
+        actor=staff, organization=organization, name="locked", upstreams=[], settings={"mode": "lock", "lock": text}
+    )
+    entry = run(staff, mirror)
+    assert (entry.state, entry.added) == ("ok", 1), entry.reason
+    assert set(shown(mirror)) == {"base-1.0-0.conda"}
