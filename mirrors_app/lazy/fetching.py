@@ -211,7 +211,7 @@ class Fetching:
         word = leases.take(wanted.file_id, holder=holder, part=part)
         if not isinstance(word, leases.Mine):
             return word
-        _remove(word.leftover)
+        remove_part(word.leftover)
         try:
             return self._order(wanted, holder)
         except BaseException:
@@ -281,7 +281,8 @@ class Fetching:
 
 def _addresses(order: _Order, line: Line) -> list[str]:
     beside = f"{order.file.subdir}/{order.file.filename.replace('+', '%2B')}"
-    return [order.location] if order.location else [urljoin(upstream, beside) for upstream in line.upstreams]
+    # An index that names another place may have come back to the usual one since.
+    return [*([order.location] if order.location else []), *(urljoin(upstream, beside) for upstream in line.upstreams)]
 
 
 def _accept(flight: Flight, file: PackageFile, whole: TemporaryBlob, holder: str) -> None:
@@ -329,7 +330,8 @@ def _open_part(name: str) -> int:
         return -1
 
 
-def _remove(name: str) -> None:
+def remove_part(name: str) -> None:
+    """A temporary file that a dead process left, if it lies on this disk."""
     path = _part(name)
     if path is not None:
         with suppress(OSError):

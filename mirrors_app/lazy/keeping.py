@@ -39,7 +39,9 @@ def verify(file: PackageFile, temporary: TemporaryBlob) -> None:
 
 def _identity(path: Path, filename: str) -> Identity:
     try:
-        return read_identity(path, filename=filename) or Identity.of(inspect(path, filename=filename))
+        with path.open("rb") as file:
+            said = read_identity(file, filename=filename)
+        return said or Identity.of(inspect(path, filename=filename))
     except HubError as error:
         raise NotWhatWasPromised(error.detail) from error
 

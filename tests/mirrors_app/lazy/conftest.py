@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from channels_app import doors
 from channels_app.index import answers, maps
-from channels_app.index.publish import mark_dirty, publish_dirty
-from channels_app.models import Channel, PackageFile
 from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import Actor
-from condahub.packages.names import split_filename
+from condahub.jobs.runner import drain
 from condahub.storage.blobs import initialise
+from mirrors_app.lazy import refreshing
 from mirrors_app.lazy.source import SOURCE
 from mirrors_app.models import Mirror
 from mirrors_app.services.mirrors import UpstreamSpec, create_mirror
@@ -65,32 +63,25 @@ def make_proxy(staff: Actor, organization: Organization, server: UpstreamServer)
     return make
 
 
-def show(channel: Channel, upstream: upstream_server.Channel) -> None:
-    """The upstream's records as rows without bytes."""
-    for subdir, records in upstream.records.items():
-        for filename, record in records.items():
-            name = split_filename(filename)
-            PackageFile.objects.create(
-                channel=channel,
-                subdir=subdir,
-                filename=filename,
-                name=name.name,
-                version=name.version,
-                build=name.build,
-                sha256=record.get("sha256", ""),
-                md5=record.get("md5", ""),
-                size=record.get("size", 0),
-                record=json.dumps(record, sort_keys=True),
-                indexed_at=timezone.now(),
-            )
-            mark_dirty(channel.pk, [(subdir, name.name)])
-    publish_dirty(channel.pk)
+def until(done: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Return when it is so."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def refresh(mirror: Mirror) -> None:
+    """As a worker does it when somebody asked for the index."""
+    refreshing.ask(mirror.pk)
+    drain("heavy")
+    SOURCE.forget_all()
 
 
 @pytest.fixture
-def proxy(make_proxy: MakeProxy, channel: upstream_server.Channel) -> Mirror:
+def proxy(make_proxy: MakeProxy, channel: upstream_server.Channel, server: UpstreamServer) -> Mirror:
     """A public one that shows all that the upstream has."""
     mirror = make_proxy()
-    show(mirror.channel, channel)
-    Mirror.objects.filter(pk=mirror.pk).update(last_synced_at=timezone.now())
+    refresh(mirror)
+    server.requests.clear()
     return mirror
