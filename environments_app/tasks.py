@@ -10,7 +10,7 @@ from django.conf import settings
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from environments_app.building import links, pipeline, settling
+from environments_app.building import links, pipeline, questions, settling
 from environments_app.services.builds import BUILD_KIND, DROP_PREFIX_KIND
 from environments_app.services.environments import LINKS_KIND
 
@@ -33,7 +33,7 @@ def point_links(context: JobContext, payload: Mapping[str, Any]) -> None:
 @job_kind(settling.SETTLE_KIND, lane="quick")
 def settle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """End builds whose worker will not come back."""
-    return {"builds": settling.settle()}
+    return {"builds": settling.settle(), "tokens": questions.forget_expired_tokens()}
 
 
 @job_kind(DROP_PREFIX_KIND, lane="quick")

@@ -28,3 +28,5 @@ CONDAHUB_BUILD_LEASE_SECONDS = env.int("CONDAHUB_BUILD_LEASE_SECONDS", default=3
 CONDAHUB_COMPILE_BYTECODE = env.bool("CONDAHUB_COMPILE_BYTECODE", default=True)
 # Extracted packages that no environment is linked from stay so long after they were last used.
 CONDAHUB_PACKAGE_CACHE_DAYS = env.int("CONDAHUB_PACKAGE_CACHE_DAYS", default=14)
+# "Would it solve" holds so many threads of a web process at most; two processes make eight.
+CONDAHUB_QUESTIONS_AT_ONCE = env.int("CONDAHUB_QUESTIONS_AT_ONCE", default=4)

@@ -77,6 +77,28 @@ class SpecificationToCheck(SpecificationText):
     environment = Text(required=False, max_length=64)
 
 
+class Question(SpecificationText):
+    organization = Text(max_length=64, help_text="Whose settings and limits hold.")
+    environment = Text(required=False, max_length=64)
+
+
+class QuestionPackage(Answer):
+    name = serializers.CharField()
+    version = serializers.CharField()
+    build = serializers.CharField()
+    channel = serializers.CharField()
+    subdir = serializers.CharField()
+    size = serializers.IntegerField()
+    requested = serializers.CharField(allow_blank=True, help_text="The line of the specification that asks for it.")
+
+
+class QuestionAnswer(Answer):
+    solves = serializers.BooleanField()
+    seconds = serializers.DictField(child=serializers.FloatField(), help_text="By platform.")
+    packages = serializers.DictField(child=QuestionPackage(many=True), help_text="By platform.")
+    conflict = serializers.DictField(allow_null=True, help_text="The solver's tree, and the lines of the specification that it speaks of.")
+
+
 class SpecificationProblem(Answer):
     line = serializers.IntegerField(help_text="From 1; 0 for the text as a whole.")
     code = serializers.CharField()

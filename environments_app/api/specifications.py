@@ -14,6 +14,7 @@ from condahub.accounts.policy import require
 from condahub.api.views import HubView
 from environments_app import selectors
 from environments_app.api import shapes
+from environments_app.building import questions
 from environments_app.models import Environment
 from environments_app.services import builds, policies
 from environments_app.spec import SpecInvalid, kind_of
@@ -44,6 +45,21 @@ class ValidateView(HubView):
             return selectors.organization_for(self.actor, organization, Permission.ORGANIZATION_READ), None
         found = selectors.environment_for(self.actor, organization, environment, Permission.ENVIRONMENT_READ)
         return found.organization, found
+
+
+class WouldItSolveView(HubView):
+    pagination_class = None
+
+    @extend_schema(operation_id="environments_would_it_solve", request=shapes.Question, responses=shapes.QuestionAnswer)
+    def post(self, request: Request) -> Response:
+        """Whether a specification would solve, and to which packages; nothing is built or recorded. 503 where too many ask at once."""
+        given = self.given(shapes.Question)
+        organization = selectors.organization_for(self.actor, given["organization"], Permission.ENVIRONMENT_SOLVE)
+        environment = None
+        if given.get("environment"):
+            environment = selectors.environment_for(self.actor, organization.name, given["environment"], Permission.ENVIRONMENT_SOLVE)
+        answer = questions.would_it_solve(actor=self.actor, organization=organization, environment=environment, text=given["specification"])
+        return self.shown(answer, shapes.QuestionAnswer)
 
 
 class _SettingsView(HubView):

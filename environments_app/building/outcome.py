@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 
@@ -14,6 +15,7 @@ from condahub.accounts.models import User
 from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
 from condahub.engine.lock import HubLock
+from condahub.engine.protocol import Conflict
 from condahub.engine.versions import exact_name, parse_spec
 from condahub.errors import HubError
 from condahub.events.services import emit
@@ -121,7 +123,9 @@ def fail(build: Build, *, error: HubError, timings: Mapping[str, float], conflic
     """Record why it failed. False when it had ended by then."""
     detail: dict[str, Any] = {"phase": build.phase, "hint": error.hint}
     if conflict is not None:
-        detail |= _explained(build, conflict)
+        known = msgspec.convert(conflict, Conflict)
+        detail |= explained(build.specification.text, known)
+        detail["hidden"] = _hidden(build, [*(one.spec for one in known.specs), *known.missing])
     sentence = error.detail[:MAX_SENTENCE_CHARS]
     with transaction.atomic():
         if not move(
@@ -173,8 +177,8 @@ def _count(lock: HubLock) -> int:
 
 
 def _rows(build: Build, lock: HubLock) -> Iterable[BuildPackage]:
-    requested = _by_name(build.request.get("dependencies", []))
-    wheels = _by_name(build.request.get("pip", []))
+    requested = by_name(build.request.get("dependencies", []))
+    wheels = by_name(build.request.get("pip", []))
     for subdir, platform in lock.platforms.items():
         for record in platform.conda:
             yield BuildPackage(
@@ -209,7 +213,7 @@ def _rows(build: Build, lock: HubLock) -> Iterable[BuildPackage]:
             )
 
 
-def _by_name(lines: Iterable[str]) -> dict[str, str]:
+def by_name(lines: Iterable[str]) -> dict[str, str]:
     """The line that asks for a package, by the package's name."""
     found: dict[str, str] = {}
     for line in lines:
@@ -219,19 +223,18 @@ def _by_name(lines: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _explained(build: Build, conflict: Mapping[str, Any]) -> dict[str, Any]:
-    """The solver's tree, and each line of the person's own that it speaks of, with its number."""
+def explained(text: str, conflict: Conflict) -> dict[str, Any]:
+    """The solver's tree, and each line of the person's own that it speaks of, with its number. text: the specification."""
     try:
-        _, spec = parse(build.specification.text, public_url=settings.CONDAHUB_PUBLIC_URL)
+        _, spec = parse(text, public_url=settings.CONDAHUB_PUBLIC_URL)
         lines = {line.text: line.line for line in spec.dependencies}
     except SpecInvalid:
         lines = {}
     return {
-        "platform": conflict.get("platform", ""),
-        "tree": conflict.get("text", ""),
-        "specs": [{"spec": one["spec"], "why": one.get("why", ""), "line": lines.get(one["spec"], 0)} for one in conflict.get("specs", ())],
-        "missing": list(conflict.get("missing", ())),
-        "hidden": _hidden(build, [one["spec"] for one in conflict.get("specs", ())] + list(conflict.get("missing", ()))),
+        "platform": conflict.platform,
+        "tree": conflict.text,
+        "specs": [{"spec": one.spec, "why": one.why, "line": lines.get(one.spec, 0)} for one in conflict.specs],
+        "missing": list(conflict.missing),
     }
 
 

@@ -34,7 +34,7 @@ def solve(context: BuildContext) -> HubLock:
     with context.phase(Phase.SOLVE):
         if context.build.specification.kind != SpecificationKind.YAML:
             return locks.lock_of(context.build.specification, context.channels)
-        answer = context.run_engine(solve_request(context), timeout_seconds=context.limits.solve_seconds + _GRACE_SECONDS)
+        answer = context.run_engine(solve_request(context), timeout_seconds=context.limits.solve_seconds + GRACE_SECONDS)
         assert isinstance(answer, SolveAnswer) and answer.lock is not None
         for platform, seconds in answer.seconds.items():
             context.job.log(f"{platform}: {len(answer.lock.platform(platform).conda)} packages, solved in {seconds:.2f} s")
@@ -42,7 +42,7 @@ def solve(context: BuildContext) -> HubLock:
 
 
 # The solver ends by itself at its limit, and says so; what does not is ended a little later.
-_GRACE_SECONDS = 10
+GRACE_SECONDS = 10
 
 
 def solve_request(context: BuildContext) -> Solve:

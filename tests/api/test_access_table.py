@@ -167,6 +167,7 @@ POST   channels/{channel}/revisions/{number}/rollback         - - - - m o s - - 
 PUT    channels/{channel}/revisions/{number}/keep             - - - - m o s - - F
 GET    environments                                           a u r c m o s R U F
 GET    environments/packages                                  a u r c m o s R U F
+POST   environments/would-it-solve                            - - - c m o s - - F
 GET    environment-settings                                   - u r c m o s R U F
 PATCH  environment-settings                                   - - - - - - s - - -
 POST   specifications/validate                                - u r c m o s R U F
@@ -220,6 +221,11 @@ BODIES: dict[str, Any] = {
     "PATCH organizations/{organization}/environment-settings": {"values": {"solve_seconds": 60}},
     "PATCH organizations/{organization}/environments/{environment}/settings": {"values": {"solve_seconds": 60}},
     "POST specifications/validate": {"specification": "name: x"},
+    # A lock file is answered without an engine.
+    "POST environments/would-it-solve": {
+        "specification": "@EXPLICIT\nhttps://x/outer/noarch/open-1.0-0.conda\n",
+        "organization": "acme",
+    },
     "POST organizations/{organization}/environments": {"name": "newer"},
     "PATCH organizations/{organization}/environments/{environment}": {"description": "New."},
     "POST organizations/{organization}/environments/{environment}/builds": {"specification": "channels: [outer]"},
