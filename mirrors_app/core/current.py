@@ -16,14 +16,16 @@ MAX_CURRENT_RECORDS = 100_000
 
 def choose_current(shown: Sequence[Shown], *, subdir: str) -> set[str]:
     """File names of the latest version of each name, then of the latest that satisfies each dependency which no chosen one does."""
-    by_name: dict[str, dict[str, tuple[Facts, Any]]] = defaultdict(dict)
+    by_name: dict[str, dict[str, Facts]] = defaultdict(dict)
     for one in shown:
         facts = read_facts(one.raw)
-        by_name[facts.name][one.filename] = (facts, _identity(facts, subdir))
+        by_name[facts.name][one.filename] = facts
+    # Only names that something needs are ever held against a spec.
+    identities: dict[str, dict[str, Any]] = {}
     chosen: dict[str, set[str]] = {}
     for name, files in by_name.items():
-        best = versions.latest({facts.version for facts, _ in files.values()})
-        chosen[name] = {filename for filename, (facts, _) in files.items() if facts.version == best}
+        best = versions.latest({facts.version for facts in files.values()})
+        chosen[name] = {filename for filename, facts in files.items() if facts.version == best}
     waiting = _needs(by_name, chosen)
     settled: set[str] = set()
     while waiting:
@@ -34,17 +36,19 @@ def choose_current(shown: Sequence[Shown], *, subdir: str) -> set[str]:
             name = (versions.exact_name(spec) if spec is not None else None) or ""
             if name not in by_name:
                 continue
-            fitting = {filename for filename, (_, identity) in by_name[name].items() if versions.matching(spec, identity, subdir=subdir)}
+            if name not in identities:
+                identities[name] = {filename: _identity(facts, subdir) for filename, facts in by_name[name].items()}
+            fitting = {filename for filename, identity in identities[name].items() if versions.matching(spec, identity, subdir=subdir)}
             if fitting and not fitting & chosen[name]:
-                best = versions.latest({by_name[name][filename][0].version for filename in fitting})
-                added[name] |= {filename for filename in fitting if by_name[name][filename][0].version == best}
+                best = versions.latest({by_name[name][filename].version for filename in fitting})
+                added[name] |= {filename for filename in fitting if by_name[name][filename].version == best}
                 chosen[name] |= added[name]
         waiting = _needs(by_name, added) - settled
     return {filename for files in chosen.values() for filename in files}
 
 
-def _needs(by_name: dict[str, dict[str, tuple[Facts, Any]]], chosen: dict[str, set[str]]) -> set[str]:
-    return {text for name, files in chosen.items() for filename in files for text in by_name[name][filename][0].depends}
+def _needs(by_name: dict[str, dict[str, Facts]], chosen: dict[str, set[str]]) -> set[str]:
+    return {text for name, files in chosen.items() for filename in files for text in by_name[name][filename].depends}
 
 
 def _identity(facts: Facts, subdir: str) -> Any | None:

@@ -6,7 +6,6 @@ import fcntl
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,20 +15,11 @@ import orjson
 from condahub.errors import Conflict, HubError
 from condahub.packages.pool import inspect
 from condahub.packages.reader import check_identity
-from mirrors_app.core.current import MAX_CURRENT_RECORDS, choose_current
 from mirrors_app.core.disk import PART_SUFFIX, HashedFile, hash_file, require_space, sync_filesystem
-from mirrors_app.core.index_files import (
-    SHARD_FOLDER,
-    Repodata,
-    compress_beside,
-    render_shard,
-    render_shard_index,
-    replacing,
-    write_once,
-    write_run_exports,
-)
+from mirrors_app.core.index_files import SHARD_FOLDER, Staging
 from mirrors_app.core.journal import Held, Journal
 from mirrors_app.core.records import Refused, UpstreamRecord
+from mirrors_app.core.rendering import render
 from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Temporary
 
 PRIVATE_FOLDER = ".condahub"
@@ -137,9 +127,12 @@ class FolderTarget:
 
     def publish(self, publication: Publication) -> None:
         self.settle()
-        for subdir, raw in publication.raw.items():
-            with replacing(self._private / "upstream" / subdir) as out:
-                out.write(raw)
+        with Staging(self.folder) as staging:
+            for subdir, raw in publication.raw.items():
+                with staging.file(self._private / "upstream" / subdir) as out:
+                    out.write(raw)
+            if publication.raw:
+                staging.place()
         held = self._journal.all_held() if publication.put else {}
         rows = []
         for record in publication.put:
@@ -164,13 +157,8 @@ class FolderTarget:
         """Bring the files of the index to what the journal says; whatever a killed run left undone is done by the next."""
         dirty = self._journal.dirty()
         if dirty:
-            for subdir in dirty:
-                (self.folder / subdir / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
             self._move_into_place(dirty)
-            for subdir, names in dirty.items():
-                shards = self._render_shards(subdir, [name for name in names if name])
-                self._render_files(subdir, shards)
-            sync_filesystem(self.folder)
+            render(self.folder, self._journal, dirty)
         outgoing = self._journal.outgoing()
         if outgoing:
             for subdir, filename in outgoing:
@@ -192,59 +180,6 @@ class FolderTarget:
                 os.replace(self._place(new), self._place(new._replace(aside=False)))
             with self._journal.transaction():
                 self._journal.hold([new._replace(aside=False), *(old._replace(aside=True) for old in olds)])
-
-    def _render_shards(self, subdir: str, names: Sequence[str]) -> dict[str, bytes | None]:
-        shards: dict[str, bytes | None] = {}
-        for name in names:
-            records = self._journal.of_name(subdir, name)
-            if not records:
-                shards[name] = None
-                continue
-            sha256, payload = render_shard(records)
-            shards[name] = sha256
-            write_once(self.folder / subdir / SHARD_FOLDER / f"{sha256.hex()}.msgpack.zst", payload)
-        return shards
-
-    def _render_files(self, subdir: str, changed: Mapping[str, bytes | None]) -> None:
-        folder, journal = self.folder / subdir, self._journal
-        state = journal.states().get(subdir)
-        extra = orjson.loads(state.extra) if state is not None else {}
-        plain = folder / "repodata.json"
-        with replacing(plain) as out:
-            repodata = Repodata(out, subdir=subdir, extra=extra)
-            for section in ("packages", "packages.conda"):
-                repodata.section(section, journal.of_section(subdir, section))
-            repodata.v3(journal.of_section(subdir, "v3"))
-            repodata.end()
-        compress_beside(plain)
-        with replacing(folder / "run_exports.json") as out:
-            packages, conda = (journal.of_section(subdir, section) for section in ("packages", "packages.conda"))
-            write_run_exports(out, subdir=subdir, packages=packages, packages_conda=conda)
-        compress_beside(folder / "run_exports.json")
-        self._render_current(subdir, extra)
-        shards = {name: sha256 for name, sha256 in {**journal.shards(subdir), **changed}.items() if sha256 is not None}
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        index = render_shard_index(subdir=subdir, extra_info=extra.get("info") or {}, shards=shards, created_at=now)
-        with replacing(folder / "repodata_shards.msgpack.zst") as out:
-            out.write(index)
-        with journal.transaction():
-            journal.rendered(subdir, changed)
-
-    def _render_current(self, subdir: str, extra: dict[str, object]) -> None:
-        plain = self.folder / subdir / "current_repodata.json"
-        if self._journal.count(subdir) > MAX_CURRENT_RECORDS:
-            # Clients that miss it ask for repodata.json; an old one would lie to them.
-            for path in (plain, plain.with_name(plain.name + ".zst"), plain.with_name(plain.name + ".bz2")):
-                path.unlink(missing_ok=True)
-            return
-        sections = {section: list(self._journal.of_section(subdir, section)) for section in ("packages", "packages.conda")}
-        chosen = choose_current([one for shown in sections.values() for one in shown], subdir=subdir)
-        with replacing(plain) as out:
-            repodata = Repodata(out, subdir=subdir, extra=extra)
-            for section, shown in sections.items():
-                repodata.section(section, (one for one in shown if one.filename in chosen))
-            repodata.end()
-        compress_beside(plain)
 
     def _sweep(self) -> None:
         """Remove what killed runs left half written."""

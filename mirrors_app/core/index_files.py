@@ -8,21 +8,21 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import msgspec
 import orjson
 import zstandard
 
+from mirrors_app.core.disk import PART_SUFFIX, sync_filesystem
 from mirrors_app.core.records import RAW_HASH_KEYS
 
 ZSTD_LEVEL = 3
 COPY_BYTES = 1024 * 1024
 # bzip2 takes a second for 13 MB; past this only clients of long ago would gain, and the plain file serves them.
 MAX_BZ2_BYTES = 64 * 1024 * 1024
-PART_SUFFIX = ".part"
 SHARD_FOLDER = "shards"
 V3_KINDS = ((".conda", "conda"), (".tar.bz2", "tar.bz2"))
 
@@ -40,24 +40,59 @@ class Shown(NamedTuple):
     run_exports: bytes
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` at the end, or is gone when it failed. It is durable once its filesystem is synced."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART_SUFFIX}")
-    try:
-        with part.open("wb") as file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+class Staging:
+    """New files beside their places, to which they go together once all of them are on the disk; a context manager.
+
+    `place` ends it well; without it nothing has changed. Files may be made from several threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: dict[Path, Path] = {}
+        self._going: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._waiting.values():
+            part.unlink(missing_ok=True)
+
+    @contextmanager
+    def file(self, path: Path) -> Iterator[BinaryIO]:
+        """The new content of `path`."""
+        part = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART_SUFFIX}")
+        self._waiting[path] = part
+        with part.open("wb") as out:
+            yield out
+
+    def staged(self, path: Path) -> Path:
+        """Where the new content of `path` lies until it is placed."""
+        return self._waiting[path]
+
+    def remove(self, path: Path) -> None:
+        self._going.append(path)
+
+    def place(self) -> None:
+        """Put the files into their places, durable."""
+        sync_filesystem(self._folder)
+        for path, part in list(self._waiting.items()):
+            os.replace(part, path)
+            del self._waiting[path]
+        for path in self._going:
+            path.unlink(missing_ok=True)
+        sync_filesystem(self._folder)
 
 
 def write_once(path: Path, data: bytes) -> None:
-    """A file whose name says what is in it: one that is there already stays as it is."""
-    if not path.exists():
-        with replacing(path) as out:
-            out.write(data)
+    """A file whose name says what is in it, made in its place, for nobody asks for it yet. One that a power cut left broken is mended."""
+    with suppress(FileExistsError), path.open("xb") as out:
+        out.write(data)
+        return
+    if path.read_bytes() != data:
+        part = path.with_name(f".{path.name}{PART_SUFFIX}")
+        part.write_bytes(data)
+        os.replace(part, path)
 
 
 def zstd(data: bytes) -> bytes:
@@ -93,19 +128,32 @@ def render_shard_index(*, subdir: str, extra_info: Mapping[str, Any], shards: Ma
     return zstd(_msgpack.encode({"version": 1, "info": info, "shards": dict(shards)}))
 
 
-class Repodata:
-    """Writes one repodata.json (CEP-36) record by record, section after section."""
+class IndexWriter:
+    """Writes one repodata.json (CEP-36), and the run_exports.json (CEP-12) beside it, record by record, section after section."""
 
-    def __init__(self, out: BinaryIO, *, subdir: str, extra: Mapping[str, Any]) -> None:
+    def __init__(self, out: BinaryIO, *, subdir: str, extra: Mapping[str, Any], run_exports: BinaryIO | None = None) -> None:
         """extra: the upstream's other top-level keys, `info` among them."""
-        self._out, self._extra = out, extra
+        self._out, self._extra, self._run_exports = out, extra, run_exports
         info = {**(extra.get("info") or {}), "subdir": subdir}
         out.write(b'{"info":' + orjson.dumps(info, option=orjson.OPT_SORT_KEYS))
+        if run_exports is not None:
+            platform, _, arch = subdir.partition("-")
+            info = {"arch": arch or None, "platform": None if subdir == "noarch" else platform, "subdir": subdir, "version": 1}
+            run_exports.write(b'{"info":' + orjson.dumps(info))
 
     def section(self, name: str, records: Iterable[Shown]) -> None:
-        self._out.write(b"," + orjson.dumps(name) + b":{")
-        self._join((orjson.dumps(one.filename) + b":" + one.raw) for one in records)
-        self._out.write(b"}")
+        outs = [self._out] if self._run_exports is None else [self._out, self._run_exports]
+        for out in outs:
+            out.write(b"," + orjson.dumps(name) + b":{")
+        separator = b""
+        for one in records:
+            key = separator + b'"' + one.filename.encode() + b'":'
+            self._out.write(key + one.raw)
+            if self._run_exports is not None:
+                self._run_exports.write(key + b'{"run_exports":' + one.run_exports + b"}")
+            separator = b","
+        for out in outs:
+            out.write(b"}")
 
     def v3(self, records: Iterable[Shown]) -> None:
         """The section of CEP-48; left out when there is nothing in it."""
@@ -123,40 +171,22 @@ class Repodata:
             if key not in ("info", "packages", "packages.conda", "v3", "removed", "repodata_version"):
                 self._out.write(b"," + orjson.dumps(key) + b":" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
         self._out.write(b',"removed":[],"repodata_version":1}')
-
-    def _join(self, pieces: Iterable[bytes]) -> None:
-        separator = b""
-        for piece in pieces:
-            self._out.write(separator + piece)
-            separator = b","
+        if self._run_exports is not None:
+            self._run_exports.write(b"}")
 
 
-def write_run_exports(out: BinaryIO, *, subdir: str, packages: Iterable[Shown], packages_conda: Iterable[Shown]) -> None:
-    """run_exports.json (CEP-12)."""
-    platform, _, arch = subdir.partition("-")
-    info = {"arch": arch or None, "platform": None if subdir == "noarch" else platform, "subdir": subdir, "version": 1}
-    out.write(b'{"info":' + orjson.dumps(info))
-    for name, records in (("packages", packages), ("packages.conda", packages_conda)):
-        out.write(b"," + orjson.dumps(name) + b":{")
-        separator = b""
-        for one in records:
-            out.write(separator + orjson.dumps(one.filename) + b':{"run_exports":' + one.run_exports + b"}")
-            separator = b","
-        out.write(b"}")
-    out.write(b"}")
-
-
-def compress_beside(plain: Path) -> None:
-    """The .zst of a file, and its .bz2 where it is small; a .bz2 that would be of another revision goes."""
-    size = plain.stat().st_size
-    with plain.open("rb") as source, replacing(plain.with_name(plain.name + ".zst")) as out:
-        zstandard.ZstdCompressor(level=ZSTD_LEVEL).copy_stream(source, out, size=size, read_size=COPY_BYTES)
-    old = plain.with_name(plain.name + ".bz2")
+def compress_beside(staging: Staging, plain: Path) -> None:
+    """The .zst of a staged file, and its .bz2 where it is small; a .bz2 that would be of another revision goes."""
+    source = staging.staged(plain)
+    size = source.stat().st_size
+    with source.open("rb") as text, staging.file(plain.with_name(plain.name + ".zst")) as out:
+        zstandard.ZstdCompressor(level=ZSTD_LEVEL).copy_stream(text, out, size=size, read_size=COPY_BYTES)
+    older = plain.with_name(plain.name + ".bz2")
     if size > MAX_BZ2_BYTES:
-        old.unlink(missing_ok=True)
+        staging.remove(older)
         return
-    with replacing(old) as out:
-        out.write(bz2.compress(plain.read_bytes()))
+    with staging.file(older) as out:
+        out.write(bz2.compress(source.read_bytes()))
 
 
 def _v3_place(filename: str) -> tuple[str, str]:

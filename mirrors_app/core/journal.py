@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,7 @@ CREATE TABLE shards (subdir TEXT, name TEXT, sha256 BLOB, PRIMARY KEY (subdir, n
 CREATE TABLE dirty (subdir TEXT, name TEXT, PRIMARY KEY (subdir, name));
 CREATE TABLE outgoing (subdir TEXT, filename TEXT, PRIMARY KEY (subdir, filename));
 """
-_SHOWN = "SELECT filename, section, raw, run_exports FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
+_SHOWN = "filename, section, raw, run_exports FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
 
 
 class Held(NamedTuple):
@@ -154,11 +156,18 @@ class Journal:
         self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", keys)
         self._db.executemany("DELETE FROM bytes WHERE subdir=? AND filename=?", keys)
 
-    def of_name(self, subdir: str, name: str) -> list[Shown]:
-        return self._shown("subdir=? AND name=?", (subdir, name))
+    def of_names(self, subdir: str, names: Sequence[str]) -> Iterator[tuple[str, list[Shown]]]:
+        """Each name and its records; names without any are left out."""
+        for chunk in _chunks(sorted(names)):
+            rows = self._db.execute(
+                f"SELECT name, {_SHOWN} WHERE subdir=? AND name IN ({_marks(chunk)}) ORDER BY name, filename", (subdir, *chunk)
+            )
+            for name, group in itertools.groupby(rows, key=itemgetter(0)):
+                yield name, [_shown(row[1:]) for row in group]
 
     def of_section(self, subdir: str, section: str) -> Iterator[Shown]:
-        yield from self._rows("subdir=? AND section=?", (subdir, section))
+        rows = self._db.execute(f"SELECT {_SHOWN} WHERE subdir=? AND section=? ORDER BY filename", (subdir, section))
+        return map(_shown, rows)
 
     def shown_bytes(self, subdirs: Collection[str]) -> list[tuple[str, str, str]]:
         """(subdir, filename, sha256) of shown files whose bytes still lie aside."""
@@ -170,12 +179,9 @@ class Journal:
     def count(self, subdir: str) -> int:
         return int(self._db.execute("SELECT count(*) FROM files WHERE subdir=?", (subdir,)).fetchone()[0])
 
-    def _shown(self, where: str, values: tuple[str, ...]) -> list[Shown]:
-        return list(self._rows(where, values))
 
-    def _rows(self, where: str, values: tuple[str, ...]) -> Iterator[Shown]:
-        for filename, section, raw, run_exports in self._db.execute(f"{_SHOWN} WHERE {where} ORDER BY filename", values):
-            yield Shown(filename, section, raw, run_exports or b"{}")
+def _shown(row: Any) -> Shown:
+    return Shown(row[0], row[1], row[2], row[3] or b"{}")
 
 
 def _known(row: Any) -> Known:
