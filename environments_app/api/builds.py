@@ -45,10 +45,7 @@ class BuildsView(HubView):
 
     @extend_schema(operation_id="builds_create", request=shapes.SpecificationText, responses={201: shapes.BuildDetail})
     def post(self, request: Request, organization: str, environment: str) -> Response:
-        """Have a specification built as the next build; the environment is made when it is not there.
-
-        501 `builds_unavailable` after the specification was checked, where this hub runs no builds.
-        """
+        """Have a specification built as the next build; the environment is made when it is not there."""
         existing = selectors.to_build_in(self.actor, organization, environment)
         build = services.submit_specification(
             actor=self.actor, organization=existing, text=self.given(shapes.SpecificationText)["specification"], name=environment
