@@ -83,6 +83,12 @@ def _original(source: Channel, subdir: str, filename: str) -> PackageFile:
     )
     if found is None:
         raise NotFound(f"There is no '{subdir}/{filename}' in '{source.name}'.", code="no_such_file")
+    if found.blob_id is None:
+        raise Conflict(
+            f"The bytes of '{filename}' have not come to '{source.name}' yet.",
+            code="not_fetched",
+            hint="Download it from there once; nothing was copied.",
+        )
     return found
 
 

@@ -108,9 +108,10 @@ def _move(actor: Actor, channel: Channel, verb: Verb, file: PackageFile, reason:
     fields = ["state", "reason", "changed_at", *VERDICT_FIELDS]
     if verb.after == FileState.PURGED:
         # The blob's row stays for others that hold it; the sweep removes bytes that nobody holds.
+        if file.blob_id is not None:
+            quotas.add(channel, -file.size)
         file.blob = None
         fields.append("blob")
-        quotas.add(channel, -file.size)
     file.save(update_fields=fields)
     audit(
         actor=actor,

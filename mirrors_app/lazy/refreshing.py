@@ -19,14 +19,8 @@ from mirrors_app.services import syncing
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
-REFRESH_KIND = "mirrors.refresh"
 CAME_THROUGH = ("ok", "partial")
 TELL_AGAIN_HOURS = 24
-
-
-def ask(mirror_id: int) -> None:
-    """Have it done by a worker; one that waits already is enough."""
-    jobs.enqueue(kind=REFRESH_KIND, payload={"mirror": mirror_id}, coalesce_key=f"mirror:{mirror_id}", actor_label="proxy")
 
 
 def refresh(context: JobContext, *, mirror_id: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 from mirrors_app.lazy import fetching, leases, refreshing
 from mirrors_app.lazy.source import SOURCE
+from mirrors_app.services import runs
 
 REFRESH_TIMEOUT_SECONDS = 3600
 SWEEP_EVERY_SECONDS = 300
@@ -23,7 +24,7 @@ def register() -> None:
     schedules.register("proxies sweep", kind="mirrors.proxies_sweep", every_seconds=SWEEP_EVERY_SECONDS)
 
 
-@job_kind(refreshing.REFRESH_KIND, lane="heavy", timeout_seconds=REFRESH_TIMEOUT_SECONDS)
+@job_kind(REFRESH_KIND, lane="heavy", timeout_seconds=REFRESH_TIMEOUT_SECONDS)
 def refresh(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a proxy's index to the upstream's present one."""
     return refreshing.refresh(context, mirror_id=payload["mirror"])

@@ -13,10 +13,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from channels_app.sources import Standing, Wanted
-from mirrors_app.lazy import refreshing
 from mirrors_app.lazy.fetching import Fetching
 from mirrors_app.lazy.flight import Flight
 from mirrors_app.models import Mirror
+from mirrors_app.services import runs
 
 log = logging.getLogger(__name__)
 # How old the word on a mirror may be, in a process that is asked for its index again and again.
@@ -34,6 +34,7 @@ class _Known(NamedTuple):
     last_synced_at: datetime | None
     refresh_seconds: int
     stale_after_seconds: int
+    paused: bool
 
 
 class LazySource:
@@ -54,7 +55,7 @@ class LazySource:
             return Standing()
         now = timezone.now()
         synced = known.last_synced_at
-        if synced is None or now - synced > timedelta(seconds=known.refresh_seconds):
+        if not known.paused and (synced is None or now - synced > timedelta(seconds=known.refresh_seconds)):
             self._ask(known.mirror_id)
         if synced is None:
             return Standing(is_ready=False)
@@ -66,7 +67,7 @@ class LazySource:
             found = self._known.get(channel_id)
         if found is not None and time.monotonic() - found.read_at < REMEMBERED_SECONDS:
             return found
-        columns = ("pk", "last_synced_at", "index_refresh_seconds", "stale_after_seconds")
+        columns = ("pk", "last_synced_at", "index_refresh_seconds", "stale_after_seconds", "paused")
         row = Mirror.objects.filter(channel_id=channel_id).values_list(*columns).first()
         made = _Known(time.monotonic(), *row) if row else None
         with self._lock:
@@ -83,7 +84,9 @@ class LazySource:
                 return
             self._asked[mirror_id] = time.monotonic()
         try:
-            refreshing.ask(mirror_id)
+            mirror = Mirror.objects.existing().select_related("channel").filter(pk=mirror_id).first()
+            if mirror is not None:
+                runs.enqueue_refresh(mirror)
         except DatabaseError:
             # Reads go on where nothing can be written, on a full disk for instance.
             log.warning("a refresh could not be asked for", exc_info=True)

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from channels_app import selectors as channel_selectors
+from channels_app.index.publish import publish_dirty
 from channels_app.models import Channel, ChannelKind
 from channels_app.services import channels
 from condahub.accounts.models import Organization
@@ -21,6 +22,7 @@ from mirrors_app.core.credentials import Credentials, origin
 from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.core.pace import Window
 from mirrors_app.filling.rows import adopt
+from mirrors_app.lazy import ending
 from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.services import configuring, filtering, runs, schedules
 
@@ -116,6 +118,11 @@ def update_mirror(
     rows = _upstream_rows(upstreams, known) if upstreams is not None else None
     with transaction.atomic():
         mirror = _locked(mirror)
+        if mirror.mode == MirrorMode.LAZY != values.get("mode", mirror.mode):
+            raise BadConfiguration(
+                "A lazy mirror shows packages that it does not hold, so it stays lazy.",
+                hint="Delete it, keep its packages, and make a mirror of the channel.",
+            )
         for key, value in values.items():
             setattr(mirror, key, value)
         if rows is not None:
@@ -127,6 +134,7 @@ def update_mirror(
         if "mode" in values:
             _set_kind(mirror.channel, _kind(mirror.mode))
         _audit(actor, "mirror.update", mirror, _told(changes or {}, rows))
+        _ask_for_index(mirror)
     return mirror
 
 
@@ -153,6 +161,7 @@ def delete_mirror(*, actor: Actor, mirror: Mirror, keep_packages: bool) -> None:
         channel = mirror.channel
         runs.cancel_all(mirror, actor=actor)
         _audit(actor, "mirror.delete", mirror, {"keep_packages": keep_packages})
+        was_lazy = mirror.mode == MirrorMode.LAZY
         if keep_packages:
             mirror.delete()
             _set_kind(channel, ChannelKind.HOSTED)
@@ -160,6 +169,10 @@ def delete_mirror(*, actor: Actor, mirror: Mirror, keep_packages: bool) -> None:
             # The mirror waits out the grace period with its channel.
             Mirror.objects.filter(pk=mirror.pk).update(paused=True, next_run_at=None)
             channels.delete_channel(actor=actor, channel=channel)
+    if keep_packages and was_lazy:
+        # After it: a large channel is not held for so long.
+        ending.drop_unfetched(channel)
+        publish_dirty(channel.pk, waiting=True)
 
 
 def _set_paused(actor: Actor, mirror: Mirror, *, paused: bool) -> Mirror:
@@ -191,7 +204,14 @@ def _make(actor: Actor, channel: Channel, values: dict[str, Any], rows: list[Ups
     _save_upstreams(mirror, rows)
     _set_kind(channel, _kind(mirror.mode))
     _audit(actor, "mirror.create", mirror, _told(values, rows))
+    _ask_for_index(mirror)
     return mirror
+
+
+def _ask_for_index(mirror: Mirror) -> None:
+    """A proxy's index comes before anybody asks for it, and anew by other settings."""
+    if mirror.mode == MirrorMode.LAZY and not mirror.paused:
+        runs.enqueue_refresh(mirror)
 
 
 def _kind(mode: str) -> str:

@@ -15,11 +15,9 @@ from condahub.errors import Conflict
 from condahub.jobs import services as jobs
 from condahub.jobs.models import Job
 from condahub.jobs.states import FINAL_STATES
-from mirrors_app.models import Mirror, MirrorMode, RunState, RunTrigger, SyncRun
+from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, MirrorMode, RunState, RunTrigger, SyncRun
 from mirrors_app.services import filtering
 
-SYNC_KIND = "mirrors.sync"
-PLAN_KIND = "mirrors.plan"
 # What is held and can't be approved: there is nothing in it that could be followed.
 NOT_AN_INDEX = "not_an_index"
 
@@ -40,6 +38,17 @@ def enqueue_sync(mirror: Mirror, *, trigger: RunTrigger, actor_label: str) -> Jo
         coalesce_key=f"mirror:{mirror.pk}",
         organization_id=mirror.channel.organization_id,
         actor_label=actor_label,
+    )
+
+
+def enqueue_refresh(mirror: Mirror) -> Job:
+    """For the hub's own use: the job that takes a proxy's index; one that waits already is enough."""
+    return jobs.enqueue(
+        kind=REFRESH_KIND,
+        payload={"mirror": mirror.pk},
+        coalesce_key=f"mirror:{mirror.pk}",
+        organization_id=mirror.channel.organization_id,
+        actor_label="proxy",
     )
 
 

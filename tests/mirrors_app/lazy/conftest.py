@@ -14,9 +14,9 @@ from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import Actor
 from condahub.jobs.runner import drain
 from condahub.storage.blobs import initialise
-from mirrors_app.lazy import refreshing
 from mirrors_app.lazy.source import SOURCE
 from mirrors_app.models import Mirror
+from mirrors_app.services import runs
 from mirrors_app.services.mirrors import UpstreamSpec, create_mirror
 from tests.mirrors_app.core import upstream_server
 from tests.mirrors_app.core.upstream_server import UpstreamServer
@@ -73,7 +73,7 @@ def until(done: Callable[[], bool], seconds: float = 5.0) -> None:
 
 def refresh(mirror: Mirror) -> None:
     """As a worker does it when somebody asked for the index."""
-    refreshing.ask(mirror.pk)
+    runs.enqueue_refresh(mirror)
     drain("heavy")
     SOURCE.forget_all()
 

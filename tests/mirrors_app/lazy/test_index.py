@@ -11,11 +11,19 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from channels_app.models import Channel, FileState, PackageFile
+from channels_app.services.channels import create_channel
+from channels_app.services.copying import copy
+from channels_app.services.states import PURGE, change_state
+from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
+from condahub.errors import Conflict
 from condahub.events.models import Event
 from condahub.jobs.models import Job
+from condahub.jobs.runner import drain
+from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.lazy.source import SOURCE
 from mirrors_app.models import Mirror, SyncRun
+from mirrors_app.services.mirrors import delete_mirror, update_mirror
 from tests.channels_app.doors_of import Reply, ask
 from tests.channels_app.index_states import check_variants_agree, snapshot
 from tests.mirrors_app.core import faults, upstream_server
@@ -195,3 +203,35 @@ def test_a_paused_proxy_serves_and_asks_nobody(proxy: Mirror, server: UpstreamSe
     refresh(proxy)
     assert not server.requests
     assert _index().status == 200
+
+
+def test_a_proxy_that_ends_keeps_what_was_fetched_and_shows_nothing_else(proxy: Mirror, staff: Actor) -> None:
+    path = "/channels/proxy/linux-64/base-1.0-0.conda"
+    body = ask(path, data=True).body
+    until(lambda: PackageFile.objects.filter(blob__isnull=False).exists())
+    delete_mirror(actor=staff, mirror=proxy, keep_packages=True)
+    assert (_names(), _names("noarch")) == ({"base-1.0-0.conda"}, set())
+    assert ask(path, data=True).body == body
+    assert ask("/channels/proxy/linux-64/tool-1.0-0.conda", data=True).status == 404
+    assert Channel.objects.get().used_bytes == len(body)
+
+
+def test_a_proxy_does_not_turn_into_a_mirror_that_holds_nothing(proxy: Mirror, staff: Actor) -> None:
+    with pytest.raises(BadConfiguration):
+        update_mirror(actor=staff, mirror=proxy, changes={"mode": "full"})
+
+
+def test_other_settings_bring_another_index(proxy: Mirror, staff: Actor, server: UpstreamServer) -> None:
+    update_mirror(actor=staff, mirror=proxy, changes={"filters": {"include": ["base"]}, "removed": "drop"})
+    assert _waiting() == 1
+    drain("heavy")
+    assert _names() == {"base-1.0-0.conda"}
+
+
+def test_what_was_not_fetched_is_not_copied_and_frees_nothing(proxy: Mirror, staff: Actor, organization: Organization) -> None:
+    target = create_channel(actor=staff, organization=organization, name="kept", visibility="public")
+    with pytest.raises(Conflict, match="not come"):
+        copy(actor=staff, source=proxy.channel, target=target, files=[("linux-64", "base-1.0-0.conda")])
+    change_state(actor=staff, channel=proxy.channel, verb=PURGE, files=[("linux-64", "base-1.0-0.conda")], reason="a test")
+    assert Channel.objects.get(name="proxy").used_bytes == 0
+    assert ask("/channels/proxy/linux-64/base-1.0-0.conda", data=True).status == 410
