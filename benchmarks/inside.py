@@ -18,6 +18,7 @@ import django
 
 django.setup(set_prefix=False)
 
+from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
@@ -25,22 +26,25 @@ from benchmarks import big_channel  # noqa: E402
 from benchmarks.packages import SUBDIR, small_packages, write_large_package  # noqa: E402
 from benchmarks.processes import peak_bytes  # noqa: E402
 from channels_app import doors  # noqa: E402
-from channels_app.index import stage2  # noqa: E402
-from channels_app.index.publish import publish_dirty  # noqa: E402
+from channels_app.index import maps, stage2  # noqa: E402
+from channels_app.index.publish import publish_alone, publish_dirty  # noqa: E402
 from channels_app.models import Channel, IndexFile, PackageFile  # noqa: E402
-from channels_app.services import applying, publish  # noqa: E402
+from channels_app.services import applying, publish, virtual  # noqa: E402
 from channels_app.services.channels import create_channel  # noqa: E402
 from channels_app.services.policies import set_policy  # noqa: E402
 from channels_app.services.scopes import Scope  # noqa: E402
+from channels_app.virtual import follow  # noqa: E402
 from condahub.accounts import cache  # noqa: E402
 from condahub.accounts.models import ApiToken, Grant, Organization, User  # noqa: E402
 from condahub.accounts.policy import Actor, Permission, Role, Visibility  # noqa: E402
 from condahub.accounts.secrets import generate, hash_of, prefix_of  # noqa: E402
 from condahub.jobs.models import Job  # noqa: E402
+from condahub.jobs.runner import drain  # noqa: E402
 from condahub.jobs.states import JobState  # noqa: E402
 from condahub.ops.first_start import prepare  # noqa: E402
 from condahub.storage.blobs import blobs  # noqa: E402
 from condahub.wsgi_data import application  # noqa: E402
+from mirrors_app.services.mirrors import UpstreamSpec, create_mirror  # noqa: E402
 
 ORGANIZATION = "bench"
 # What anybody may read and what a grant is needed for, by the channels' names.
@@ -191,11 +195,70 @@ def policy(name: str, rules: str) -> dict[str, Any]:
     return {**found, "changed": changed[0]}
 
 
+def union(name: str, lower: str) -> dict[str, Any]:
+    """A virtual channel of a small channel over these two, made of nothing: until its index shows them."""
+    top = _channel(f"{name}-top", Visibility.PUBLIC)
+    made = _channel_of_kind(name)
+
+    def join() -> None:
+        virtual.set_members(actor=_administrator(), channel=made, members=[top.name, lower])
+        follow.follow(made.pk)
+
+    found = _measured(join)
+    Job.objects.filter(state=JobState.WAITING).delete()
+    return {**found, "names": sum(len(names) for names in maps.load(made.pk, Channel.objects.get(pk=made.pk).head).values())}
+
+
+def union_publish(name: str, rounds: str) -> dict[str, Any]:
+    """Publishing one record after the other in the lower member: until the union shows it, and what of that the union took."""
+    made = Channel.objects.get(name=name)
+    lower = Channel.objects.filter(virtual_memberships__virtual=made).order_by("virtual_memberships__position").last()
+    assert lower is not None
+    both, following, queries = [], [], []
+    for number in range(int(rounds) + 1):
+        big_channel.insert(lower, 1, subdir=SUBDIR, seed=1000 + number)
+        begun = time.monotonic()
+        publish_alone(lower.pk)
+        alone = time.monotonic()
+        with CaptureQueriesContext(connection) as caught:
+            follow.follow(made.pk)
+        both.append(time.monotonic() - begun)
+        following.append(time.monotonic() - alone)
+        queries.append(len(caught))
+    Job.objects.filter(state=JobState.WAITING).delete()
+    # The first reads the maps, as a process that has just started does.
+    return {"first": following[0], "following": sorted(following[1:]), "both": sorted(both[1:]), "queries": max(queries[1:])}
+
+
+def _channel_of_kind(name: str) -> Channel:
+    organization = Organization.objects.get(name=ORGANIZATION)
+    return virtual.create_virtual(actor=_administrator(), organization=organization, name=name, members=[], visibility=Visibility.PUBLIC)
+
+
+def proxy(upstream: str, large_bytes: str) -> dict[str, Any]:
+    """A lazy proxy of this upstream with its index, beside what `serving` makes."""
+    made = serving("0", large_bytes)
+    settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED = ["127.0.0.0/8"]
+    create_mirror(
+        actor=_administrator(),
+        organization=Organization.objects.get(name=ORGANIZATION),
+        name="bench-proxy",
+        visibility=Visibility.PUBLIC,
+        upstreams=[UpstreamSpec(url=upstream)],
+        settings={"mode": "lazy", "subdirs": [SUBDIR]},
+    )
+    drain("heavy")
+    return made
+
+
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    "proxy": proxy,
     "prepare": prepare_folder,
     "rows": rows,
     "publish": publish_channel,
     "policy": policy,
+    "union": union,
+    "union-publish": union_publish,
     "render": render,
     "serving": serving,
     "queries": queries,

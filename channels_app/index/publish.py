@@ -95,14 +95,15 @@ def publish_dirty(channel_id: int, *, waiting: bool = False) -> int:
     waiting: the names of a large change too, which is complete now. Called after the transaction that marked; a process that
     died in between is made good by the settle job.
     """
-    number = _publish(channel_id, waiting)
+    number = publish_alone(channel_id, waiting=waiting)
     # Also where another thread did the work: what is made of this channel may not have followed yet.
     for follow in _followers:
         follow(channel_id)
     return number
 
 
-def _publish(channel_id: int, waiting: bool) -> int:
+def publish_alone(channel_id: int, *, waiting: bool = False) -> int:
+    """The same, and nothing that is made of the channel follows yet."""
     if not _dirty(channel_id, waiting).exists():
         return _head(channel_id)
     if waiting:
