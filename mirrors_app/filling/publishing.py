@@ -73,14 +73,16 @@ class Publishing:
         self.mirror, self.run, self.staging = mirror, run, staging
         self.lazily, self.check = lazily, check
         self.now = timezone.now()
+        self.is_empty = False
 
     def publish(self, publication: Publication) -> int:
         """The revision that shows it. Raises Conflict when bytes that were held are gone since, Forbidden, QuotaExceeded."""
         change = _Change()
         ordered = sorted(publication.put, key=lambda one: (one.subdir, one.name, one.filename))
-        for number, chunk in enumerate(rows.chunks(ordered), 1):
+        self.is_empty = not PackageFile.objects.filter(channel=self.mirror.channel_id).exists()
+        for number, chunk in enumerate(rows.chunks(ordered, rows.CHUNK_NEW_ROWS), 1):
             self._stage(chunk, change)
-            if len(ordered) > rows.CHUNK_ROWS:
+            if len(ordered) > rows.CHUNK_NEW_ROWS:
                 _let_others_in(number)
         self._find(publication.take, publication.left, change)
         stored = {subdir: blobs(NAMESPACE).put_bytes(raw) for subdir, raw in publication.raw.items()}
@@ -95,15 +97,17 @@ class Publishing:
             if not change.is_large:
                 packages.refresh(channel, {name for _, name in change.keys})
         self._forget_old_indexes(publication.states)
+        number = publish_dirty(channel.pk, waiting=change.is_large)
         if change.is_large:
-            self._refresh_packages(channel, sorted({name for _, name in change.keys}))
-        return publish_dirty(self.mirror.channel_id, waiting=change.is_large)
+            refresh_packages(channel, {name for _, name in change.keys})
+        return number
 
     # -- before: nobody sees it -----------------------------------------------------------------------------------
 
     def _stage(self, records: Sequence[UpstreamRecord], change: _Change) -> None:
         """See that each record has a row, and note what is to become of it."""
-        found = rows.of_names(self.mirror, records)
+        # An empty channel is filled by this run alone: nothing of it has to be looked for.
+        found = {} if self.is_empty else rows.of_names(self.mirror, records)
         missing, outdated = [], []
         for record in records:
             exact = next((one for one in found.get(record.key, ()) if self._is(one, record)), None)
@@ -144,7 +148,7 @@ class Publishing:
         if len(files) < len(records):
             lost = next(iter({one.filename for one in records} - {one.record.filename for one in files}))
             raise Conflict(f"'{lost}' can't be shown: its bytes are gone.", code="bytes_gone", hint="The next run fetches it.")
-        return note(self.mirror, channel, {one.key: (one, Role.STAGED) for one in files})
+        return note(self.mirror, channel, {one.key: (one, Role.STAGED) for one in files}, is_empty=self.is_empty)
 
     def _unfetched(self, record: UpstreamRecord) -> NewFile:
         facts = record.facts
@@ -227,10 +231,12 @@ class Publishing:
                 if not UpstreamRevision.objects.filter(stored=digest).exists():
                     blobs(NAMESPACE).delete(digest)
 
-    def _refresh_packages(self, channel: Channel, names: Sequence[str]) -> None:
-        for chunk in rows.chunks(names, packages.CHUNK_NAMES):
-            with transaction.atomic():
-                packages.refresh(selectors.lock(channel), chunk)
+
+def refresh_packages(channel: Channel, names: Collection[str]) -> None:
+    """What lists and searches say of these names, in small transactions."""
+    for chunk in rows.chunks(sorted(names), packages.CHUNK_NAMES):
+        with transaction.atomic():
+            packages.refresh(selectors.lock(channel), chunk)
 
 
 class _Judged:

@@ -18,6 +18,10 @@ from mirrors_app.models import Mirror, MirroredFile
 
 # Of one statement with a list of ids, and of one transaction that others wait for.
 CHUNK_ROWS = 1000
+# Of new rows in one transaction; with more, others wait for longer than they notice.
+CHUNK_NEW_ROWS = 4000
+# So many neighbours are named by the first and the last.
+LEAST_RANGE = 100
 UPLOADED_BY = "mirror"
 SHOWN_ROLES = (MirroredFile.Role.SHOWN.value, MirroredFile.Role.LEFT.value)
 
@@ -163,17 +167,34 @@ def of_names(mirror: Mirror, records: Collection[UpstreamRecord]) -> dict[tuple[
     return found
 
 
-def show(file_ids: Sequence[int], *, now: datetime) -> None:
+def ranges(ids: Collection[int]) -> Iterator[tuple[str, list[int]]]:
+    """These ids as conditions for statements: a run of neighbours, as a first large run makes them, is one condition."""
+    ordered = sorted(set(ids))
+    scattered: list[int] = []
+    start = 0
+    for position in range(1, len(ordered) + 1):
+        if position < len(ordered) and ordered[position] == ordered[position - 1] + 1:
+            continue
+        if position - start > LEAST_RANGE:
+            yield "id BETWEEN %s AND %s", [ordered[start], ordered[position - 1]]
+        else:
+            scattered += ordered[start:position]
+        start = position
+    for chunk in chunks(scattered):
+        yield f"id IN ({marks(len(chunk))})", chunk
+
+
+def show(file_ids: Collection[int], *, now: datetime) -> None:
     """Turn these files live, but for those whose name is occupied by a file that a person put or kept there."""
     at = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
-        for chunk in chunks(sorted(file_ids)):
+        for condition, ids in ranges(file_ids):
             cursor.execute(
                 f"UPDATE {_FILES} SET state = 'live', reason = '', changed_at = %s"  # noqa: S608
-                f" WHERE id IN ({marks(len(chunk))}) AND state IN ('aside', 'deleted') AND NOT EXISTS (SELECT 1 FROM {_FILES} AS other"
+                f" WHERE {condition} AND state IN ('aside', 'deleted') AND NOT EXISTS (SELECT 1 FROM {_FILES} AS other"
                 f" WHERE other.channel_id = {_FILES}.channel_id AND other.subdir = {_FILES}.subdir"
                 f" AND other.filename = {_FILES}.filename AND other.state IN ('live', 'yanked', 'held'))",
-                [at, *chunk],
+                [at, *ids],
             )
 
 
@@ -191,22 +212,22 @@ def set_records(records: Iterable[tuple[UpstreamRecord, str, int, int, int]]) ->
         )
 
 
-def set_states(file_ids: Sequence[int], state: FileState, reason: str, *, before: Collection[FileState], now: datetime) -> None:
+def set_states(file_ids: Collection[int], state: FileState, reason: str, *, before: Collection[FileState], now: datetime) -> None:
     """Move these files between states, as far as they are in one of `before`."""
     at = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
-        for chunk in chunks(sorted(file_ids)):
+        for condition, ids in ranges(file_ids):
             cursor.execute(
                 f"UPDATE {_FILES} SET state = %s, reason = %s, changed_at = %s"  # noqa: S608
-                f" WHERE id IN ({marks(len(chunk))}) AND state IN ({marks(len(before))})",
-                [state.value, reason, at, *chunk, *(one.value for one in before)],
+                f" WHERE {condition} AND state IN ({marks(len(before))})",
+                [state.value, reason, at, *ids, *(one.value for one in before)],
             )
 
 
-def set_roles(mirrored_ids: Sequence[int], role: str) -> None:
+def set_roles(mirrored_ids: Collection[int], role: str) -> None:
     with connection.cursor() as cursor:
-        for chunk in chunks(sorted(mirrored_ids)):
-            cursor.execute(f"UPDATE {_MIRRORED} SET role = %s WHERE id IN ({marks(len(chunk))})", [role, *chunk])  # noqa: S608
+        for condition, ids in ranges(mirrored_ids):
+            cursor.execute(f"UPDATE {_MIRRORED} SET role = %s WHERE {condition}", [role, *ids])  # noqa: S608
 
 
 def completed(record: UpstreamRecord, facts: Facts, sha256: str, size: int) -> str:

@@ -117,12 +117,15 @@ class Staging:
             one.bytes.close()
 
 
-def note(mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]]) -> dict[int, int]:
+def note(
+    mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]], *, is_empty: bool = False
+) -> dict[int, int]:
     """Rows for these files, which nobody sees yet; (subdir, filename, sha256) -> (file, role). Those that are there are used.
 
-    By id of the file, what the mirror knows of it. The channel's row and those of the blobs are taken. Raises QuotaExceeded.
+    By id of the file, what the mirror knows of it. is_empty: none of them is there. The channel's row and those of the blobs
+    are taken. Raises QuotaExceeded.
     """
-    there = _rows_there(channel, files)
+    there = {} if is_empty else _rows_there(channel, files)
     fresh = [new for key, (new, _) in files.items() if key not in there]
     ids = rows.insert_files(channel, fresh, now=timezone.now()) if fresh else {}
     quotas.add(channel, sum(new.size for new in fresh if new.blob_id is not None))
@@ -145,7 +148,8 @@ def note(mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], 
 
 def _rows_there(channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]]) -> dict[tuple[str, str, str], PackageFile]:
     """Rows of the very same files: of a run that was killed, or deleted since."""
-    names = {new.record.name for new, _ in files.values()}
-    found = PackageFile.objects.filter(channel=channel, name__in=names, filename__in=[key[1] for key in files])
-    there = {(one.subdir, one.filename, one.sha256): one for one in found.only("subdir", "filename", "sha256", "state", "blob_id")}
+    there: dict[tuple[str, str, str], PackageFile] = {}
+    for chunk in rows.chunks(sorted({new.record.name for new, _ in files.values()})):
+        found = PackageFile.objects.filter(channel=channel, name__in=chunk).only("subdir", "filename", "sha256", "state", "blob_id")
+        there.update({(one.subdir, one.filename, one.sha256): one for one in found})
     return {key: file for key, file in there.items() if key in files}

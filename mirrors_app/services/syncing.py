@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels_app.index.publish import publish_dirty
-from channels_app.models import Channel
+from channels_app.models import Channel, Package
 from condahub.errors import HubError
 from condahub.events.services import emit
 from condahub.jobs import services as jobs
@@ -21,9 +21,9 @@ from condahub.jobs.states import JobState
 from condahub.storage.blobs import blobs
 from mirrors_app.core import run as core
 from mirrors_app.core.run import RunReport
-from mirrors_app.filling.publishing import NAMESPACE
+from mirrors_app.filling.publishing import NAMESPACE, refresh_packages
 from mirrors_app.filling.target import ChannelTarget
-from mirrors_app.models import Mirror, MirrorRefusal, RunState, RunTrigger, SyncRun
+from mirrors_app.models import Mirror, MirroredFile, MirrorRefusal, RunState, RunTrigger, SyncRun
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
@@ -49,6 +49,8 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
         return {"state": "gone"}
     # What a run that died had decided and not yet shown in the index.
     publish_dirty(mirror.channel_id, waiting=True)
+    if SyncRun.objects.filter(mirror=mirror, state=RunState.RUNNING).exists():
+        _mend_lists(mirror)
     entry = begin(mirror, context.job, trigger)
     try:
         report, revision = _sync(context, mirror, entry)
@@ -68,6 +70,12 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
     if report.status in ("failed", "held"):
         raise SyncFailed(report.reason, code=f"sync_{report.status}", hint=report.hint)
     return {"run": entry.pk, "state": report.status, "revision": revision}
+
+
+def _mend_lists(mirror: Mirror) -> None:
+    """After a run that died: names that it had shown and not yet put into the lists."""
+    names = set(MirroredFile.objects.filter(mirror=mirror).order_by().values_list("name", flat=True).distinct())
+    refresh_packages(mirror.channel, names - set(Package.objects.filter(channel=mirror.channel).values_list("name", flat=True)))
 
 
 def _sync(context: JobContext, mirror: Mirror, entry: SyncRun) -> tuple[RunReport, int | None]:
