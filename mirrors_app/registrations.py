@@ -8,10 +8,12 @@ def register() -> None:
     from condahub.ops import gc
     from mirrors_app.bundles import registrations as bundles
     from mirrors_app.lazy import registering
+    from mirrors_app.portal import panels
     from mirrors_app.services import collect
 
     gc.register_collector("fetched and never shown", collect.collect_staged)
     gc.register_collector("upstream indexes", collect.collect_upstream)
 
+    panels.register()
     registering.register()
     bundles.register()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from django.db.models import Max, OuterRef, Subquery
+
 from channels_app.models import Channel
 from channels_app.selectors import channel_for
-from condahub.accounts.policy import Actor, Permission
+from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import NotFound
-from mirrors_app.models import Mirror, SyncRun
+from condahub.jobs.models import Job
+from condahub.jobs.states import FINAL_STATES
+from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, RunState, SyncRun
+
+# Of so many broken ones the dashboard picks those that the reader may mend.
+LOOKED_AT = 50
+SHOWN_BROKEN = 5
 
 
 def mirror_of(channel: Channel) -> Mirror | None:
@@ -37,3 +47,32 @@ def run_of(mirror: Mirror, run_id: int) -> SyncRun:
     if run is None:
         raise NotFound(f"'{mirror.channel.name}' has no such run.", code="no_such_run")
     return run
+
+
+def latest_runs(mirror_ids: Collection[int]) -> dict[int, SyncRun]:
+    """The same of many mirrors, by their id; one query."""
+    newest = SyncRun.objects.filter(mirror__in=mirror_ids).order_by().values("mirror").annotate(newest=Max("id")).values("newest")
+    return {run.mirror_id: run for run in SyncRun.objects.filter(pk__in=newest)}
+
+
+def broken_mirrors(actor: Actor) -> list[SyncRun]:
+    """The last runs of mirrors that the actor may change where these failed or wait for approval, the newest first; one query."""
+    newest = SyncRun.objects.filter(mirror=OuterRef("mirror")).order_by("-id").values("pk")[:1]
+    bad = SyncRun.objects.filter(state__in=(RunState.FAILED, RunState.HELD), pk=Subquery(newest), mirror__paused=False)
+    rows = bad.filter(mirror__in=Mirror.objects.visible_to(actor)).select_related("mirror__channel__organization").order_by("-id")
+    return [run for run in rows[:LOOKED_AT] if can(actor, Permission.MIRROR_UPDATE, run.mirror)][:SHOWN_BROKEN]
+
+
+def job_of(mirror: Mirror) -> Job | None:
+    """The job that syncs it now, else the one that waits to."""
+    jobs = Job.objects.filter(kind__in=(SYNC_KIND, REFRESH_KIND), coalesce_key=f"mirror:{mirror.pk}").exclude(state__in=FINAL_STATES)
+    found = sorted(jobs, key=lambda job: (job.state != "running", job.pk))
+    return found[0] if found else None
+
+
+def plan_job(mirror: Mirror, job_id: int) -> Job:
+    """The job of a dry run of this mirror. Raises NotFound."""
+    job = Job.objects.filter(pk=job_id, kind=PLAN_KIND).first()
+    if job is None or job.payload.get("mirror") != mirror.pk:
+        raise NotFound(f"'{mirror.channel.name}' has no such dry run.", code="no_such_plan", hint="Ask for another one.")
+    return job

@@ -8,7 +8,8 @@ from typing import Any
 from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from mirrors_app.services import planning, runs, schedules, syncing
+from mirrors_app.models import PLAN_KIND, SYNC_KIND
+from mirrors_app.services import planning, schedules, syncing
 
 # A first run over a large upstream takes a night.
 SYNC_TIMEOUT_SECONDS = 48 * 3600
@@ -16,13 +17,13 @@ PLAN_TIMEOUT_SECONDS = 1800
 DUE_EVERY_SECONDS = 30
 
 
-@job_kind(runs.SYNC_KIND, lane="heavy", timeout_seconds=SYNC_TIMEOUT_SECONDS)
+@job_kind(SYNC_KIND, lane="heavy", timeout_seconds=SYNC_TIMEOUT_SECONDS)
 def sync(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """One run of a mirror."""
     return syncing.run(context, mirror_id=payload["mirror"], trigger=payload["trigger"])
 
 
-@job_kind(runs.PLAN_KIND, lane="heavy", timeout_seconds=PLAN_TIMEOUT_SECONDS, max_attempts=1)
+@job_kind(PLAN_KIND, lane="heavy", timeout_seconds=PLAN_TIMEOUT_SECONDS, max_attempts=1)
 def plan(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """What a run would do."""
     return planning.plan(context, mirror_id=payload["mirror"], filters=payload.get("filters"))

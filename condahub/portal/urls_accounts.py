@@ -11,9 +11,19 @@ from allauth.socialaccount.providers.gitlab import views as gitlab
 from allauth.socialaccount.providers.google import views as google
 from allauth.socialaccount.providers.openid_connect import views as openid_connect
 from allauth.usersessions import views as sessions
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, register_converter
+from django.urls.converters import StringConverter
 
 from condahub.portal.views.signing import FactorsView, LinkedView, SignInView, dressed, email, sign_out
+
+
+class Base36Converter(StringConverter):
+    """How mails of a forgotten password name an account; what follows it has dashes of its own."""
+
+    regex = "[0-9A-Za-z]+"
+
+
+register_converter(Base36Converter, "base36")
 
 urlpatterns: list[URLPattern] = [
     path("login/", dressed(SignInView.as_view()), name="account_login"),

@@ -12,7 +12,7 @@ from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 from mirrors_app.lazy import fetching, leases, refreshing
 from mirrors_app.lazy.source import SOURCE
-from mirrors_app.services import runs
+from mirrors_app.models import REFRESH_KIND
 
 REFRESH_TIMEOUT_SECONDS = 3600
 SWEEP_EVERY_SECONDS = 300

@@ -18,11 +18,14 @@ from mirrors_app.models.demand import Demand, Location
 from mirrors_app.models.files import MirroredFile, MirrorRefusal
 from mirrors_app.models.mirror import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.models.revisions import MirrorSubdir, UpstreamRevision
-from mirrors_app.models.runs import ENDED_STATES, RunState, RunTrigger, SyncRun
+from mirrors_app.models.runs import ENDED_STATES, PLAN_KIND, REFRESH_KIND, SYNC_KIND, RunState, RunTrigger, SyncRun
 
 __all__ = [
     "ENDED_IMPORTS",
     "ENDED_STATES",
+    "PLAN_KIND",
+    "REFRESH_KIND",
+    "SYNC_KIND",
     "BundleExport",
     "BundleHead",
     "BundleImport",

@@ -11,6 +11,11 @@ from condahub.accounts.policy import AccessTarget
 from condahub.jobs.models import Job
 from mirrors_app.models.mirror import Mirror
 
+# Kinds of the jobs that sync a mirror, take a proxy's index, find out what a run would do.
+SYNC_KIND = "mirrors.sync"
+REFRESH_KIND = "mirrors.refresh"
+PLAN_KIND = "mirrors.plan"
+
 
 class RunState(models.TextChoices):
     """running, then one of: ok, partial (all but what the report names), held (waits for approval), failed, cancelled."""

@@ -9,6 +9,7 @@ import pytest
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from channels_app.portal import urls as channel_urls
 from channels_app.portal import urls_wide
@@ -20,6 +21,10 @@ from condahub.accounts.policy import SYSTEM, Actor
 from condahub.jobs.models import Job
 from condahub.names import RESERVED_NAMES
 from condahub.portal import urls as portal_urls
+from mirrors_app.models import SyncRun
+from mirrors_app.portal import urls as mirror_urls
+from mirrors_app.services.mirrors import UpstreamSpec, create_mirror
+from mirrors_app.services.runs import ask_plan
 from tests.api.conftest import World
 from tests.portal.conftest import Visitor
 
@@ -58,6 +63,14 @@ GET  /ui/requests/{request}                          - - r - m o s
 POST /ui/requests/{request}/answer                   - - r - m o s
 GET  /ui/policy                                      - - - - - - s
 GET  /ui/{organization}/policy                       - - r c m o s
+GET  /ui/mirrors                                     - u r c m o s
+GET  /ui/mirrors/new                                 - u r c m o s
+GET  /ui/channels/{mirror}/mirror                    - - r c m o s
+POST /ui/channels/{mirror}/mirror/act                - - r c m o s
+GET  /ui/channels/{mirror}/mirror/settings           - - - - m o s
+POST /ui/channels/{mirror}/mirror/end                - - - - m o s
+GET  /ui/channels/{mirror}/mirror/runs/{run}         - - r c m o s
+GET  /ui/channels/{mirror}/mirror/plans/{plan}       - - r c m o s
 GET  /ui/channels                                    a u r c m o s
 GET  /ui/channels/new                                - u r c m o s
 GET  /ui/channels/{public}                           a u r c m o s
@@ -101,19 +114,22 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str) -> set[str]
 
 def test_every_page_has_its_row() -> None:
     in_table = {re.sub(r"{\w+}", "{}", path) for _, path, _ in rows()}
-    in_urls = addresses([*portal_urls.urlpatterns, *urls_wide.urlpatterns], "/ui/")
+    in_urls = addresses([*portal_urls.urlpatterns, *urls_wide.urlpatterns, *mirror_urls.urlpatterns], "/ui/")
     in_urls |= addresses(list(channel_urls.urlpatterns), "/ui/channels")
     assert in_urls - in_table == set(), "these have no row"
     assert in_table - in_urls == set(), "these rows have no page"
 
 
 def test_no_organization_can_be_called_like_a_page() -> None:
-    firsts = {str(pattern.pattern).split("/")[0] for pattern in (*portal_urls.urlpatterns, *urls_wide.urlpatterns)} | {"channels"}
+    firsts = {
+        str(pattern.pattern).split("/")[0] for pattern in (*portal_urls.urlpatterns, *urls_wide.urlpatterns, *mirror_urls.urlpatterns)
+    } | {"channels"}
     assert {word for word in firsts if word and "<" not in word} <= RESERVED_NAMES
 
 
 @pytest.fixture
-def values(world: World) -> dict[str, str]:
+def values(world: World, settings: Settings) -> dict[str, str]:
+    settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED = ["127.0.0.1"]
     owner = Actor.of(world.people["owner"])
     services.create_team(actor=owner, organization=world.acme, slug="core")
     services.create_robot(actor=owner, organization=world.acme, name="bot")
@@ -125,6 +141,10 @@ def values(world: World) -> dict[str, str]:
     wanted, _ = ask(actor=Actor.of(world.people["reader"]), channel=world.inner, spec="numpy", reason="for the report")
     until = timezone.now() + timedelta(days=1)
     waived = waive(actor=owner, scope=Scope.of_channel(world.inner), what="numpy", reason="for the report", expires_at=until)
+    upstream = [UpstreamSpec(url="http://127.0.0.1:9/main")]
+    mirror = create_mirror(actor=owner, organization=world.acme, name="follows", upstreams=upstream, settings={"subdirs": ["noarch"]})
+    run = SyncRun.objects.create(mirror=mirror, started_at=timezone.now(), state="ok")
+    found |= {"mirror": "follows", "run": str(run.pk), "plan": str(ask_plan(actor=owner, mirror=mirror).pk)}
     return found | {"team": "core", "robot": "bot", "request": str(wanted.pk), "waiver": str(waived.pk)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -56,6 +56,16 @@ def ago(moment: datetime | None) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S} UTC", wording.ago(moment)
     )
+
+
+@register.filter
+def seconds(length: float | None) -> str:
+    """How long something took: 0.4 s, 12 s, 3 minutes, 2 hours."""
+    if length is None:
+        return ""
+    if length < 60:
+        return f"{length:.1f} s" if length < 10 else f"{length:.0f} s"
+    return wording.span(timedelta(seconds=length))
 
 
 @register.filter

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account import views as account_views
 from allauth.account.forms import LoginForm
+from allauth.account.models import EmailAddress
 from allauth.mfa.base import views as mfa_views
 from allauth.socialaccount import views as social_views
+from allauth.socialaccount.models import SocialApp
 from csp.constants import NONCE
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from requests import RequestException
 
 from condahub.accounts.models import DirectoryAccount
 from condahub.accounts.signin import directory, providers
-from condahub.portal.page import PortalRequest, page, safe_next
+from condahub.errors import Conflict, HubError, Unavailable
+from condahub.portal.page import PortalRequest, failed, page, safe_next
+
+log = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponseBase]
 
@@ -31,7 +38,17 @@ def dressed(view: View) -> Any:
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        except SocialApp.DoesNotExist:
+            raise Http404 from None
+        except RequestException as error:
+            log.warning("A provider of sign-ins does not answer: %s", type(error).__name__)
+            response = _refused(
+                request, Unavailable("That provider does not answer.", hint="Try again, or sign in another way.", status=502)
+            )
+        except HubError as error:
+            response = _refused(request, error)
         response.headers.setdefault("Cache-Control", "private, no-store")
         if request.method == "POST" and isinstance(response, HttpResponseRedirect) and _is_elsewhere(response.url):
             # A form may lead to this origin alone, and browsers hold redirects to that: a page leads on instead.
@@ -42,6 +59,10 @@ def dressed(view: View) -> Any:
 
     guarded: Any = csp_replace({"script-src": [NONCE], "style-src": [NONCE]})
     return guarded(wrapped)
+
+
+def _refused(request: HttpRequest, error: HubError) -> HttpResponse:
+    return render(request, "socialaccount/refused.html", {"error": error}, status=error.status)
 
 
 def _is_elsewhere(address: str) -> bool:
@@ -101,8 +122,15 @@ def email(request: HttpRequest) -> HttpResponseBase:
     """One's addresses, where there is mail to verify them by."""
     if not settings.CONDAHUB_EMAIL_ENABLED:
         return HttpResponseRedirect(reverse("portal:account"))
+    if "action_primary" in request.POST and not _has_verified(request):
+        # Allauth would take it as long as no address is verified.
+        return failed(request, reverse("account_email"), Conflict("That address is not verified yet.", hint="Follow the link in the mail."))
     answer: HttpResponseBase = account_views.email(request)
     return answer
+
+
+def _has_verified(request: HttpRequest) -> bool:
+    return EmailAddress.objects.filter(user=request.user.pk, email__iexact=request.POST.get("email", ""), verified=True).exists()
 
 
 @page(anonymous=True, methods=("POST",))
