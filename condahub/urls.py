@@ -25,6 +25,7 @@ REST_URLS: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/ui/")),
     path("ui", RedirectView.as_view(url="/ui/")),
+    path("ui/", include("mirrors_app.portal.urls")),
     path("ui/channels", include("channels_app.portal.urls")),
     path("ui/", include("channels_app.portal.urls_wide")),
     path("ui/", include("condahub.portal.urls")),
