@@ -21,6 +21,8 @@ from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Channel, Effect, FileState, PackageFile
 from channels_app.policies.view import VERDICT_FIELDS, View, view_of
 from channels_app.services import packages
+from condahub.accounts.policy import SYSTEM
+from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Unavailable
 from condahub.storage.blobs import blobs
 from mirrors_app.core.records import UpstreamRecord
@@ -94,6 +96,8 @@ class Publishing:
             mark_dirty(channel.pk, change.keys, cause=f"sync: {publication.summary}", waits=change.is_large)
             if change.moves:
                 selectors.bump(channel)
+            if change.keys:
+                self._audit(channel, change)
             if not change.is_large:
                 packages.refresh(channel, {name for _, name in change.keys})
         self._forget_old_indexes(publication.states)
@@ -192,6 +196,16 @@ class Publishing:
         rows.show([file_id for file_id, _ in change.show], now=now)
         rows.set_roles([pk for _, pk in change.show], Role.SHOWN)
         judged.apply(channel, [one[3] for one in change.records])
+
+    def _audit(self, channel: Channel, change: _Change) -> None:
+        counts = {"shown": len(change.show), "changed": len(change.records), "taken": len(change.take), "set_aside": len(change.aside)}
+        audit(
+            actor=SYSTEM,
+            action="mirror.publish",
+            target=f"channel:{channel.name}",
+            organization_id=channel.organization_id,
+            details={"run": self.run.pk if self.run is not None else None, **counts},
+        )
 
     def _judged(self, change: _Change) -> _Judged:
         """What policy says of new files, made before the transaction."""

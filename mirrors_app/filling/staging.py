@@ -36,11 +36,12 @@ class _Kept(NamedTuple):
 class Staging:
     """What one run has kept: after `settle` it outlives the run, the process and the machine's power."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, *, only_reads: bool = False) -> None:
         self.mirror = mirror
         self._waiting: list[_Kept] = []
         self._room = quotas.room_bytes(mirror.channel)
-        self._told = False
+        # Owners are told once of a quota that is used up, and of what a plan finds not at all.
+        self._told = only_reads
 
     @property
     def first_seen_at(self) -> datetime | None:

@@ -81,7 +81,7 @@ class ChannelTarget:
     def holds(self, records: Sequence[UpstreamRecord]) -> Collection[tuple[str, str]]:
         if self.lazily:
             return [one.key for one in records]
-        staging = Staging(self.mirror) if self.run is None else self.staging
+        staging = Staging(self.mirror, only_reads=True) if self.run is None else self.staging
         own = holding.own_unshown(self.mirror)
         found: set[tuple[str, str]] = set()
         rest = []
