@@ -38,6 +38,8 @@ FOLLOWED_AT_ONCE = 16
 # So many names are looked at while whoever edits waits.
 SMALL_NAMES = 2000
 CHUNK_ROWS = 500
+# How often a large change is made ready while its members move on.
+ATTEMPTS = 5
 
 _guard = threading.Lock()
 _locks: dict[int, threading.Lock] = {}
@@ -105,18 +107,23 @@ def unsettle_due() -> int:
 
 
 def follow(virtual_id: int) -> int:
-    """Publish what the members' heads say, as one revision at most; the number that shows it."""
+    """Publish what the members' heads say; the number of the revision that shows it."""
     with _guard:
         lock = _locks.setdefault(virtual_id, threading.Lock())
     with lock:
-        todo = _Todo.read(virtual_id)
-        if todo is None:
-            return 0
-        if todo.is_empty:
-            return todo.channel.head
-        if todo.names is None or len(todo.names) > AHEAD_NAMES:
-            _keep_ahead(todo)
-        return _commit(virtual_id)
+        for _ in range(ATTEMPTS):
+            todo = _Todo.read(virtual_id)
+            if todo is None:
+                return 0
+            if todo.is_empty:
+                return todo.channel.head
+            if todo.names is not None and len(todo.names) <= AHEAD_NAMES:
+                break
+            # What changes meanwhile is followed in the next round, which has less to do.
+            found = todo.wanted()
+            _keep_ahead(todo, found)
+            _publish_unless_edited(todo, found)
+        return _publish(virtual_id)
 
 
 class _Todo:
@@ -164,9 +171,8 @@ def _changed(followed: dict[int, int], heads: dict[int, int]) -> set[str]:
     return names
 
 
-def _keep_ahead(todo: _Todo) -> None:
-    """Copy and make most of the shards in small transactions of their own."""
-    found = todo.wanted()
+def _keep_ahead(todo: _Todo, found: Wanted) -> None:
+    """Keep the shards in small transactions of their own."""
     keys = [*found.copied, *(key for key, one in found.made.items() if one)]
     for start in range(0, len(keys), CHUNK_ROWS):
         with transaction.atomic():
@@ -174,26 +180,35 @@ def _keep_ahead(todo: _Todo) -> None:
 
 
 @transaction.atomic
-def _commit(virtual_id: int) -> int:
+def _publish(virtual_id: int) -> int:
     todo = _Todo.read(virtual_id, locked=True)
     if todo is None:
         return 0
+    return todo.channel.head if todo.is_empty else _write(todo, todo.wanted())
+
+
+@transaction.atomic
+def _publish_unless_edited(todo: _Todo, found: Wanted) -> None:
+    """Publish what was made ready, unless an edit or another process came between; members that moved on are followed later."""
+    taken = Channel.objects.select_for_update().filter(pk=todo.channel.pk).first()
+    if taken is not None and (taken.head, taken.generation) == (todo.channel.head, todo.channel.generation):
+        _write(todo, found)
+
+
+def _write(todo: _Todo, found: Wanted) -> int:
+    """The revision, and how far it goes; in the transaction that has taken the channel's row."""
     channel, plan = todo.channel, todo.plan
     number = channel.head
-    if todo.names is None or todo.names:
-        found = todo.wanted()
-        if delta := found.delta:
-            keep_shards(virtual_id, found, _missing(virtual_id, found))
-            current = maps.load(virtual_id, channel.head)
-            number = write_revision(
-                channel, maps.apply_delta(current, delta), delta, tallies_of(virtual_id, current, delta), cause=_cause(todo)
-            )
-            revision = Revision.objects.only("pk").get(channel=channel, number=number)
-            VirtualRevision.objects.create(
-                revision=revision, vector={str(member): head for member, head in plan.heads.items() if member not in plan.gone}
-            )
-        _keep_due(virtual_id, todo.names, found.due)
-    VirtualChannel.objects.filter(channel_id=virtual_id).update(
+    if delta := found.delta:
+        keep_shards(channel.pk, found, _missing(channel.pk, found))
+        current = maps.load(channel.pk, channel.head)
+        tallies = tallies_of(channel.pk, current, delta)
+        number = write_revision(channel, maps.apply_delta(current, delta), delta, tallies, cause=_cause(todo))
+        revision = Revision.objects.only("pk").get(channel=channel, number=number)
+        vector = {str(member): head for member, head in plan.heads.items() if member not in plan.gone}
+        VirtualRevision.objects.create(revision=revision, vector=vector)
+    _keep_due(channel.pk, todo.names, found.due)
+    VirtualChannel.objects.filter(channel=channel).update(
         followed={str(member): head for member, head in plan.standing.items()},
         sources=sorted({*todo.state.sources, *plan.members}),
         must_rebuild=False if todo.names is None else F("must_rebuild"),
@@ -201,8 +216,8 @@ def _commit(virtual_id: int) -> int:
     settled = list(todo.unsettled)
     for start in range(0, len(settled), CHUNK_ROWS):
         UnsettledName.objects.filter(pk__in=settled[start : start + CHUNK_ROWS]).delete()
-    if todo.names is None and VirtualMember.objects.filter(virtual_id=virtual_id, is_leaving=True).delete()[0]:
-        Channel.objects.filter(pk=virtual_id).update(generation=F("generation") + 1)
+    if todo.names is None and VirtualMember.objects.filter(virtual=channel, is_leaving=True).delete()[0]:
+        Channel.objects.filter(pk=channel.pk).update(generation=F("generation") + 1)
     return number
 
 

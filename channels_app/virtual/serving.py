@@ -37,10 +37,8 @@ def find(door: Door, subdir: str, filename: str) -> Found:
     """The file that a plain URL names: of the highest member that the package's name belongs to and that holds it in any state."""
     for member in _owners_of(door, filename.rsplit("-", 2)[0]):
         where = _member_door(door, member)
-        if where is None:
-            # The name is its, and nothing of it is shown.
-            break
-        if (file := doors.served_file(where, subdir, filename)) is not None:
+        # A deleted member shows nothing, and the filenames that it holds are its still.
+        if where is not None and (file := doors.served_file(where, subdir, filename)) is not None:
             _require_open(door, where, file, filename, is_past=False)
             return Found(where, file)
         if PackageFile.objects.filter(channel_id=member, subdir=subdir, filename=filename).exists():

@@ -87,13 +87,17 @@ def _compose(
             result.due[name] = min(result.due.get(name, moment), moment)
     held = _held_filenames({key.name for key, owner in chunk if len(owner.members) > 1}, names_of)
     plain: dict[Key, tuple[int, bytes]] = {}
+    mixed: list[tuple[Key, Owner]] = []
     for key, owner in chunk:
         found = [member for member in owner.members if key.name in shown.get(member, {}).get(key.subdir, {})]
         above = {filename for member in owner.members[: owner.members.index(found[0])] for filename in held[member].get(key, ())}
         if len(found) == 1 and not above and not judged[found[0]].hidden.get(key):
             plain[key] = (found[0], shown[found[0]][key.subdir][key.name])
-            continue
-        made = _merged(key, owner.members, shown, judged, held)
+        else:
+            mixed.append((key, owner))
+    stored = _stored(mixed, shown)
+    for key, owner in mixed:
+        made = _merged(key, owner.members, stored, judged, held)
         if (made.sha256 if made else None) != current.get(key.subdir, {}).get(key.name):
             result.made[key] = made
     result.copied.update({key: one for key, one in plain.items() if current.get(key.subdir, {}).get(key.name) != one[1]})
@@ -109,25 +113,40 @@ def _held_filenames(names: Collection[str], names_of: Mapping[int, Collection[st
     return result
 
 
+class _Stored(NamedTuple):
+    payload: bytes
+    fragment: bytes
+
+
+def _stored(mixed: list[tuple[Key, Owner]], shown: Mapping[int, ShardMap]) -> dict[tuple[int, Key], _Stored]:
+    """The members' shards of these names; a query a member and subdir."""
+    wanted_of: dict[tuple[int, str], dict[bytes, Key]] = defaultdict(dict)
+    for key, owner in mixed:
+        for member in owner.members:
+            if (sha256 := shown.get(member, {}).get(key.subdir, {}).get(key.name)) is not None:
+                wanted_of[member, key.subdir][sha256] = key
+    result: dict[tuple[int, Key], _Stored] = {}
+    for (member, subdir), hashes in wanted_of.items():
+        rows = Shard.objects.filter(channel_id=member, subdir=subdir, sha256__in=list(hashes))
+        for sha256, payload, fragment in rows.values_list("sha256", "payload", "fragment"):
+            result[member, hashes[bytes(sha256)]] = _Stored(bytes(payload), bytes(fragment))
+    return result
+
+
 def _merged(
     key: Key,
     members: Iterable[int],
-    shown: Mapping[int, ShardMap],
+    stored: Mapping[tuple[int, Key], _Stored],
     judged: Mapping[int, Judged],
     held: Mapping[int, Mapping[Key, set[str]]],
 ) -> RenderedName | None:
     parts: list[Part] = []
-    before: set[str] = set()
+    above: set[str] = set()
     for member in members:
-        sha256 = shown.get(member, {}).get(key.subdir, {}).get(key.name)
         own = held.get(member, {}).get(key, set())
-        if sha256 is None:
-            before |= own
-            continue
-        row = Shard.objects.values_list("payload", "fragment").get(channel_id=member, subdir=key.subdir, sha256=sha256)
-        hidden = judged[member].hidden.get(key, set()) | before
-        parts.append(Part(bytes(row[0]), bytes(row[1]), hidden, own))
-        before = before | own
+        if (found := stored.get((member, key))) is not None:
+            parts.append(Part(found.payload, found.fragment, judged[member].hidden.get(key, set()) | above, own))
+        above = above | own
     return merge(key.name, parts)
 
 

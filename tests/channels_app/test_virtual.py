@@ -118,6 +118,20 @@ def test_an_allowed_name_shows_what_all_members_hold(
     assert packages_of(index_of("all", "linux-64")) == set()
 
 
+def test_of_a_merged_name_a_deleted_member_keeps_its_filenames_alone(
+    union: Channel, internal: Channel, forge: Channel, push: Publisher, staff: Actor
+) -> None:
+    push(internal, name="zlib", version="1.0")
+    push(forge, name="zlib", version="1.0", files={"other": b"bytes"})
+    push(forge, name="zlib", version="2.0")
+    virtual.allow_name(actor=staff, channel=union, name="zlib")
+    delete_channel(actor=staff, channel=internal)
+    forget()
+    assert packages_of(index_of("all", "noarch")) == {"zlib-2.0-0.conda"}
+    assert ask("/channels/all/noarch/zlib-1.0-0.conda", data=True).status == 404
+    assert ask("/channels/all/noarch/zlib-2.0-0.conda", data=True).status == 200
+
+
 def test_every_variant_of_the_index_says_the_same_of_a_merged_name(
     union: Channel, internal: Channel, forge: Channel, push: Publisher, staff: Actor
 ) -> None:
