@@ -10,7 +10,8 @@ RUN python -m venv /opt/condahub \
 FROM python:3.11-slim
 # The LDAP library, under the name that this Debian has for it.
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates '^libldap-?2(\.[0-9]+-0)?$' && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --home-dir /var/lib/condahub --create-home --shell /usr/sbin/nologin condahub
+RUN useradd --system --uid 10001 --home-dir /var/lib/condahub --create-home --shell /usr/sbin/nologin condahub \
+ && install --directory --owner condahub --group condahub /environments
 COPY --from=packages /opt/condahub /opt/condahub
 WORKDIR /app
 COPY . /app
@@ -22,6 +23,7 @@ ENV PATH=/opt/condahub/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DJANGO_SETTINGS_MODULE=condahub.settings \
     CONDAHUB_DATA=/var/lib/condahub \
+    CONDAHUB_ENVIRONMENTS_DIR=/environments \
     CONDAHUB_HOST=0.0.0.0 \
     CONDAHUB_DATA_HOST=0.0.0.0 \
     PORT=8000 \

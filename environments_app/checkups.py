@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from condahub.ops.doctor import Finding, error, ok, warning
 from environments_app.building import folders
@@ -22,7 +23,8 @@ def check_folders() -> Finding:
         return error(f"Environments can't be built in {root} ({failure.strerror}).", mend)
     finally:
         for path in (probe, link):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
     if folders.baked_bytes() > folders.SAFE_PREFIX_BYTES:
         return warning(
             f"Environments lie {folders.baked_bytes()} bytes deep in {root}; old packages have room for {folders.SAFE_PREFIX_BYTES}.",

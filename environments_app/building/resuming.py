@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 from channels_app.models import PackageRequest, RequestState
 from condahub.accounts.policy import Actor
 from condahub.errors import HubError
-from environments_app.building.access import Withdrawn, author_of
+from environments_app.building.access import author_of
 from environments_app.models import Build, BuildState
 from environments_app.services.builds import build_again
 
-RESUME = "build:"
+_RESUME = re.compile(r"build:(?:(?P<id>[0-9]{1,18})|(?P<organization>[^/@]+)/(?P<environment>[^/@]+)@(?P<number>[0-9]{1,9}))")
 
 
 def on_answer(request: PackageRequest) -> None:
-    """Called in the transaction of an answer. `request.resume` is `build:<id>`, of a build that whoever asked may see."""
-    number = request.resume.removeprefix(RESUME)
-    if request.state != RequestState.APPROVED or not request.resume.startswith(RESUME) or not (number.isascii() and number.isdigit()):
+    """Called in the transaction of an answer. `request.resume`: `build:<id>` or `build:<organization>/<environment>@<number>`.
+
+    A build that whoever asked may not see is as good as none.
+    """
+    named = _RESUME.fullmatch(request.resume)
+    if request.state != RequestState.APPROVED or named is None or request.asker is None:
         return
-    asker = Actor(user=request.asker, via="build") if request.asker is not None else Actor.anonymous()
-    build = Build.objects.visible_to(asker).select_related("environment__organization", "specification").filter(pk=int(number[:18])).first()
+    seen = Build.objects.visible_to(Actor(user=request.asker, via="build")).select_related("environment__organization", "specification")
+    if named["id"]:
+        build = seen.filter(pk=int(named["id"])).first()
+    else:
+        place = {"environment__organization__name": named["organization"], "environment__name": named["environment"]}
+        build = seen.filter(number=int(named["number"]), **place).first()
     if build is None or build.state != BuildState.FAILED:
         return
     try:
         build_again(actor=author_of(build), build=build)
-    except (HubError, Withdrawn):
+    except HubError:
         # The answer stands; whoever may build there can ask again.
         return
