@@ -34,8 +34,9 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if _https else "http"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_FORMS = {"login": "condahub.accounts.signin.forms.SignInForm", "signup": "condahub.accounts.signin.forms.SignUpForm"}
-# A company may sit behind one address; failures are counted apart (condahub.accounts.signin.patience).
-ACCOUNT_RATE_LIMITS = {"login": "240/m/ip", "login_failed": None}
+# A company may sit behind one address. Wrong passwords are counted by condahub.accounts.signin.patience; `login_failed` is left for
+# wrong codes, which only who knows the password can try.
+ACCOUNT_RATE_LIMITS = {"login": "240/m/ip", "login_failed": "60/m/ip,8/300s/key"}
 
 MFA_ADAPTER = "condahub.accounts.signin.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
