@@ -80,7 +80,7 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
         environment = Environment.objects.select_for_update(of=("self",)).select_related("organization").get(pk=build.environment_id)
         require_lease(job.job)
         lock = keep_lock(made.lock)
-        rows = list(_rows(build, made.lock))
+        rows = list(package_rows(build, made.lock))
         BuildPackage.objects.filter(build=build).delete()
         BuildPackage.objects.bulk_create(rows, batch_size=500)
         # Asked for before it completes itself.
@@ -176,7 +176,8 @@ def _count(lock: HubLock) -> int:
     return len(platform.conda) + len(platform.pypi) if platform is not None else 0
 
 
-def _rows(build: Build, lock: HubLock) -> Iterable[BuildPackage]:
+def package_rows(build: Build, lock: HubLock) -> Iterable[BuildPackage]:
+    """What a lock says of a build's packages, not saved yet."""
     requested = by_name(build.request.get("dependencies", []))
     wheels = by_name(build.request.get("pip", []))
     for subdir, platform in lock.platforms.items():
@@ -240,19 +241,19 @@ def explained(text: str, conflict: Conflict) -> dict[str, Any]:
 
 def _hidden(build: Build, specs: Iterable[str]) -> list[dict[str, str]]:
     """The candidates for these that policy keeps back; each names its channel, whose readers alone are told of it."""
-    found = []
+    found: list[dict[str, str]] = []
     platforms = {*build.request.get("platforms", []), "noarch"}
-    rows = [row for row in build.made_of.select_related("channel") if row.channel is not None]
+    channels = [row.channel for row in build.made_of.select_related("channel") if row.channel is not None]
     for spec in dict.fromkeys(spec.rpartition("::")[2].strip() for spec in specs):
         if exact_name(parse_spec(spec)) is None:
             continue
-        for row in rows:
-            for file in hidden_matching(row.channel, spec):
+        for channel in channels:
+            for file in hidden_matching(channel, spec):
                 if file.subdir in platforms and len(found) < MAX_HIDDEN:
                     found.append(
                         {
                             "spec": spec,
-                            "channel": row.name,
+                            "channel": channel.name,
                             "subdir": file.subdir,
                             "filename": file.filename,
                             "verdict": file.verdict,

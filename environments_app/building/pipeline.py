@@ -118,8 +118,8 @@ def _attempt(job: JobContext, build: Build, limits: Limits) -> dict[str, Any]:
     except Exception:
         _clean_up(job, build)
         logger.exception("%s failed.", job.job)
-        error = HubError("Something went wrong inside the hub.", code="internal", status=500, hint="The operator finds it in the log.")
-        raise _failed(job, build, error, timings, context) from None
+        inside = HubError("Something went wrong inside the hub.", code="internal", status=500, hint="The operator finds it in the log.")
+        raise _failed(job, build, inside, timings, context) from None
     after(build)
     return {"state": build.state, "number": build.number, "packages": build.package_count, "bytes": build.size}
 
