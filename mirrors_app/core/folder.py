@@ -18,7 +18,7 @@ from condahub.packages.reader import check_identity
 from mirrors_app.core.disk import PART_SUFFIX, HashedFile, hash_file, require_space, sync_filesystem
 from mirrors_app.core.index_files import SHARD_FOLDER, Staging
 from mirrors_app.core.journal import Held, Journal
-from mirrors_app.core.records import Refused, UpstreamRecord
+from mirrors_app.core.records import Facts, Refused, UpstreamRecord
 from mirrors_app.core.rendering import render
 from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Temporary
 
@@ -73,7 +73,7 @@ class FolderTarget:
         found = set()
         for record in records:
             rows = held.get(record.key, [])
-            if any(_is(one, record) and self._place(one).is_file() for one in rows) or self._adopt(record):
+            if any(_is(one, record.facts) and self._place(one).is_file() for one in rows) or self._adopt(record):
                 found.add(record.key)
         return found
 
@@ -136,8 +136,9 @@ class FolderTarget:
         held = self._journal.all_held() if publication.put else {}
         rows = []
         for record in publication.put:
-            own = next(one for one in held[record.key] if _is(one, record))
-            rows.append((record, _completed(record, own), own))
+            facts = record.facts
+            own = next(one for one in held[record.key] if _is(one, facts))
+            rows.append((record, _completed(record, facts, own), own))
         with self._journal.transaction():
             self._journal.take(publication.take)
             self._journal.leave(publication.left)
@@ -188,14 +189,14 @@ class FolderTarget:
                 path.unlink(missing_ok=True)
 
 
-def _is(held: Held, record: UpstreamRecord) -> bool:
+def _is(held: Held, facts: Facts) -> bool:
     """Whether these bytes are the record's: by sha256, else md5."""
-    return held.sha256 == record.sha256 if record.sha256 else bool(record.md5) and held.md5 == record.md5
+    return held.sha256 == facts.sha256 if facts.sha256 else bool(facts.md5) and held.md5 == facts.md5
 
 
-def _completed(record: UpstreamRecord, held: Held) -> bytes:
+def _completed(record: UpstreamRecord, facts: Facts, held: Held) -> bytes:
     """The record as it is shown: with the sha256 and size of its bytes, where the upstream did not say them."""
-    if record.sha256 and record.facts.size is not None:
+    if facts.sha256 and facts.size is not None:
         return record.raw
     table = orjson.loads(record.raw)
     return orjson.dumps({**table, "sha256": held.sha256, "size": held.size}, option=orjson.OPT_SORT_KEYS)

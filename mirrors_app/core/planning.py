@@ -228,7 +228,7 @@ class Planner:
         for record in (*diff.added, *diff.replaced):
             if record.key in plan.left_out:
                 continue
-            if record.sha256 and rejected.get(record.filename) == record.sha256:
+            if (before_sha256 := rejected.get(record.filename)) and before_sha256 == record.sha256:
                 diff.refused.append(Refused(*record.key, refused.get(record.filename, "It was refused before.")))
                 continue
             before = work.known.get(record.filename)

@@ -12,11 +12,14 @@ import msgspec
 import orjson
 
 from condahub.errors import HubError
-from condahub.packages.names import PackageFilename, split_filename
+from condahub.packages.names import MAX_FILENAME_CHARS, PackageFilename, split_filename
 
 DIGEST_BYTES = 16
 SHA256, MD5 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
 MAX_RECORD_BYTES = 1024 * 1024
+
+# What `split_filename` takes, in one step: an index has hundreds of thousands of them.
+_PLAIN = re.compile(r"(?!__)([a-z0-9_][a-z0-9._-]{0,63})-([a-zA-Z0-9_.+!]{1,64})-([a-zA-Z0-9_.+]{1,64})(?:\.conda|\.tar\.bz2)")
 
 Section = Literal["packages", "packages.conda", "v3"]
 
@@ -129,7 +132,7 @@ def make_record(
 
 def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_url: str, spelling: bytes) -> UpstreamRecord:
     """The same from a parsed table, which may be changed. Raises BadRecord, also for a file name that is none."""
-    name = check_filename(filename)
+    name = _parts(filename)
     if not isinstance(table, dict):
         raise BadRecord("its record is not an object")
     own_url = location(filename=filename, table=table, base_url=base_url)
@@ -170,6 +173,15 @@ def location(*, filename: str, table: dict[str, Any], base_url: str) -> str:
     return target
 
 
+def _parts(filename: str) -> tuple[str, str, str]:
+    """Name, version and build of a file name. Raises BadRecord."""
+    plain = _PLAIN.fullmatch(filename)
+    if plain is not None and len(filename) <= MAX_FILENAME_CHARS:
+        return plain[1], plain[2], plain[3]
+    found = check_filename(filename)
+    return found.name, found.version, found.build
+
+
 def check_filename(filename: str) -> PackageFilename:
     """Its parts. Raises BadRecord for what can't be a package's file name: paths, dots, capitals, other endings."""
     try:
@@ -178,9 +190,9 @@ def check_filename(filename: str) -> PackageFilename:
         raise BadRecord(error.detail) from error
 
 
-def check_identity(facts: Facts, *, subdir: str, name: PackageFilename) -> None:
+def check_identity(facts: Facts, *, subdir: str, name: tuple[str, str, str]) -> None:
     """Raises BadRecord unless the record speaks of this file: its name, its folder, hashes that could be hashes."""
-    if (facts.name, facts.version, facts.build) != (name.name, name.version, name.build):
+    if (facts.name, facts.version, facts.build) != name:
         raise BadRecord("its record is of another name, version or build than the file's name says")
     if facts.subdir is not None and facts.subdir != subdir:
         raise BadRecord(f"its record is for '{facts.subdir[:64]}', not for '{subdir}'")
