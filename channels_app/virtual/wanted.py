@@ -128,8 +128,8 @@ def _stored(mixed: list[tuple[Key, Owner]], shown: Mapping[int, ShardMap]) -> di
     result: dict[tuple[int, Key], _Stored] = {}
     for (member, subdir), hashes in wanted_of.items():
         rows = Shard.objects.filter(channel_id=member, subdir=subdir, sha256__in=list(hashes))
-        for sha256, payload, fragment in rows.values_list("sha256", "payload", "fragment"):
-            result[member, hashes[bytes(sha256)]] = _Stored(bytes(payload), bytes(fragment))
+        for raw, payload, fragment in rows.values_list("sha256", "payload", "fragment"):
+            result[member, hashes[bytes(raw)]] = _Stored(bytes(payload), bytes(fragment))
     return result
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from channels_app.models import Channel
+from channels_app.models import Channel, VirtualMember
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget, Actor, Permission, readable
 from condahub.jobs.models import Job
@@ -44,7 +44,10 @@ class BuildQuerySet(models.QuerySet["Build"]):
         shared = Redistribution.objects.filter(environment=OuterRef("build__environment"), channel=OuterRef("channel"))
         # Of a channel that is gone for good only its organization is known.
         gone = Q(channel__isnull=True, organization_id__in=sorted(channels.organization_ids))
-        hidden = BuildChannel.objects.filter(build=OuterRef("pk")).exclude(channels.channels("channel__") | gone).exclude(Exists(shared))
+        # Of a virtual channel each of its members must be readable too, but for those that are shared with its readers.
+        closed = VirtualMember.objects.filter(virtual=OuterRef("channel"), shared_by="").exclude(channels.channels("member__"))
+        readable_now = channels.channels("channel__") & ~Q(Exists(closed))
+        hidden = BuildChannel.objects.filter(build=OuterRef("pk")).exclude(readable_now | gone).exclude(Exists(shared))
         return found.filter(~Exists(hidden))
 
 
