@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 # At once in one process, and waiting for their turn; past these who asks is told to come again.
 MAX_FETCHES = 32
 MAX_FLIGHTS = 1024
-QUICK_THREADS = 2
 SLOW_THREADS = 4
 # Who is not waited for by then, when its turn comes, is not fetched.
 UNWANTED_AFTER_SECONDS = 1.0
@@ -109,8 +108,8 @@ class Fetching:
         self._loop = asyncio.new_event_loop()
         self._lines = Lines()
         self._slots = asyncio.Semaphore(MAX_FETCHES)
-        # Leases are kept while others wait for the disk.
-        self._quick = ThreadPoolExecutor(QUICK_THREADS, "lazy-quick")
+        # One thread with a connection of its own: leases are taken and kept while others wait for the disk.
+        self._quick = ThreadPoolExecutor(1, "lazy-quick")
         self._slow = ThreadPoolExecutor(SLOW_THREADS, "lazy-slow")
         self._thread = threading.Thread(target=self._loop.run_forever, name="lazy-fetching", daemon=True)
         self._thread.start()
@@ -124,6 +123,7 @@ class Fetching:
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.close()
+        self._quick.submit(_close_connection).result()
         self._quick.shutdown()
         self._slow.shutdown()
         self._loop = None
@@ -136,17 +136,13 @@ class Fetching:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._lines.close()
 
-    async def _aside(self, call: Callable[[], T], *, slow: bool = False) -> T:
-        """In a thread that may wait for the database (slow: and the disk), and keeps no connection."""
+    async def _ask(self, call: Callable[[], T]) -> T:
+        """Of the database, about leases: quick, and no loss where the machine loses its power."""
+        return await asyncio.get_running_loop().run_in_executor(self._quick, partial(_not_durable, call))
 
-        def run() -> T:
-            close_old_connections()
-            try:
-                return call()
-            finally:
-                connection.close()
-
-        return await asyncio.get_running_loop().run_in_executor(self._slow if slow else self._quick, run)
+    async def _do(self, call: Callable[[], T]) -> T:
+        """What may wait for the disk; in one of a few threads, which keep no connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._slow, partial(_alone, call))
 
     async def _fly(self, flight: Flight) -> None:
         wanted = flight.wanted
@@ -170,7 +166,7 @@ class Fetching:
         while True:
             holder = secrets.token_hex(16)
             with blobs().temporary(flight.wanted.size) as temporary:
-                word = await self._aside(partial(self._take, flight.wanted, holder, temporary.path.name))
+                word = await self._ask(partial(self._take, flight.wanted, holder, temporary.path.name))
                 if isinstance(word, _Order):
                     await self._fetch(flight, word, holder, temporary)
                     return
@@ -199,7 +195,7 @@ class Fetching:
                 now = asyncio.get_running_loop().time()
                 if now - looked > LOOK_SECONDS:
                     looked = now
-                    word = await self._aside(partial(leases.look, flight.wanted.file_id))
+                    word = await self._ask(partial(leases.look, flight.wanted.file_id))
             return word
         finally:
             if fd >= 0:
@@ -236,15 +232,15 @@ class Fetching:
         try:
             sink = await self._download(flight, order, _Sink(flight, temporary))
             with sink.temporary as whole:
-                await self._aside(partial(_accept, flight, order.file, whole, holder), slow=True)
+                await self._do(partial(_accept, flight, order.file, whole, holder))
         except HubError as error:
             log.warning("%s/%s was not fetched: %s", order.file.subdir, order.file.filename, error.detail)
             told = _as_told(error, flight.wanted)
             seconds = _remembered_seconds(error, order.mirror)
-            await self._aside(partial(leases.fail, file_id, holder=holder, error=told, seconds=seconds))
+            await self._ask(partial(leases.fail, file_id, holder=holder, error=told, seconds=seconds))
             raise told from error
         except BaseException:
-            await self._aside(partial(leases.release, file_id, holder=holder))
+            await self._ask(partial(leases.release, file_id, holder=holder))
             raise
         finally:
             beat.cancel()
@@ -276,7 +272,29 @@ class Fetching:
             await asyncio.sleep(leases.LEASE_SECONDS / 3)
             with suppress(Exception):
                 # A database that does not answer for a while costs no more than a second fetch.
-                await self._aside(partial(leases.renew, file_id, holder=holder))
+                await self._ask(partial(leases.renew, file_id, holder=holder))
+
+
+def _alone(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    finally:
+        connection.close()
+
+
+def _close_connection() -> None:
+    """Of the thread that calls it."""
+    connection.close()
+
+
+def _not_durable(call: Callable[[], T]) -> T:
+    close_old_connections()
+    if connection.connection is None:
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            # A commit that waits for the disk would be most of what a small package takes.
+            cursor.execute("PRAGMA synchronous=NORMAL" if connection.vendor == "sqlite" else "SET synchronous_commit TO off")
+    return call()
 
 
 def _addresses(order: _Order, line: Line) -> list[str]:

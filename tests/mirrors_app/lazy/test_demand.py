@@ -100,7 +100,7 @@ def test_a_hundred_who_ask_at_once_are_one_fetch(large: bytes, server: UpstreamS
 
 
 def test_two_processes_fetch_it_once_and_both_give_it_out(large: bytes, server: UpstreamServer) -> None:
-    server.faults.append(_slowly)
+    server.faults.append(slowly)
     processes = [Fetching(), Fetching()]
     try:
         fetches = [one.join(_wanted(LARGE)) for one in processes]
@@ -112,7 +112,7 @@ def test_two_processes_fetch_it_once_and_both_give_it_out(large: bytes, server: 
     assert sum(server.packages().values()) == 1
 
 
-def _slowly(request: web.Request, path: os.PathLike[str]) -> object:
+def slowly(request: web.Request, path: os.PathLike[str]) -> object:
     """Ten pieces, a moment apart."""
     if not faults.is_package(request.path):
         return None
@@ -133,7 +133,7 @@ def _slowly(request: web.Request, path: os.PathLike[str]) -> object:
 
 
 def test_it_is_given_out_while_it_comes_but_for_its_end(large: bytes, server: UpstreamServer) -> None:
-    server.faults.append(_slowly)
+    server.faults.append(slowly)
     fetch = Fetching()
     try:
         flight = fetch.join(_wanted(LARGE))
@@ -344,7 +344,7 @@ def test_a_holder_that_dies_while_others_wait_is_taken_over_from(
     large: bytes, server: UpstreamServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mirrors_app.lazy.leases.LEASE_SECONDS", 0.5)
-    server.faults.append(_slowly)
+    server.faults.append(slowly)
     dead, alive = Fetching(), Fetching()
     try:
         dead.join(_wanted(LARGE)).wait()
