@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import archive, ingest, large, memory, policies, publish, quetz, serving, virtual
+from benchmarks import archive, ingest, large, lazy, memory, policies, publish, quetz, serving, virtual
 from benchmarks.load import NoWrk
 from benchmarks.report import Row, as_markdown, as_text, machine, summary
 from benchmarks.servers import NoNginx
@@ -25,6 +25,7 @@ SECTIONS = {
     "quetz": quetz,
     "ingest": ingest,
     "policies": policies,
+    "lazy": lazy,
     "archive": archive,
     "virtual": virtual,
 }
