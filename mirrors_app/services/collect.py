@@ -44,14 +44,15 @@ def _batches(files: QuerySet[PackageFile]) -> Iterator[list[int]]:
 def _forget(channel_id: int, pks: list[int], sweep: Sweep) -> tuple[int, int]:
     """With the channel's row taken, so that no run is about to show them. (files, bytes) that went."""
     channel = Channel.objects.select_for_update(of=("self",)).select_related("organization").get(pk=channel_id)
-    files = list(_left_behind(sweep).filter(pk__in=pks, channel=channel).values_list("pk", "size", "blob_id"))
-    size = sum(size for _, size, blob_id in files if blob_id is not None)
+    files = _left_behind(sweep).filter(pk__in=pks, channel=channel)
+    found = list(files.values_list("pk", flat=True))
+    # What has no bytes here was never counted.
+    size = sum(files.filter(blob__isnull=False).values_list("size", flat=True))
     if not sweep.dry_run:
-        found = [pk for pk, _, _ in files]
         MirroredFile.objects.filter(file_id__in=found).delete()
         PackageFile.objects.filter(pk__in=found).delete()
         quotas.add(channel, -size)
-    return len(files), size
+    return len(found), size
 
 
 def collect_upstream(sweep: Sweep) -> Iterator[Collected]:
