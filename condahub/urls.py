@@ -19,6 +19,7 @@ REST_URLS: list[URLPattern | URLResolver] = [
     path("", include("condahub.jobs.api")),
     path("", include("channels_app.api.urls")),
     path("", include("environments_app.api.urls")),
+    path("", include("mirrors_app.api.urls")),
     re_path("", unknown_path),
 ]
 

@@ -13,10 +13,11 @@ from condahub.ops import doctor, gc
 def register() -> None:
     """Called once, when the app is ready."""
     from channels_app.services import requests, thinning
-    from environments_app import checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
+    from environments_app import bundles, checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
     from environments_app.building import garbage, resuming
     from environments_app.services.builds import used_by_organization
 
+    bundles.register()
     quota.register_usage("environments", used_by_organization)
     requests.on_answer("builds", resuming.on_answer)
     thinning.register_keeper("builds", garbage.revisions_of)

@@ -40,7 +40,10 @@ EXIT_STATUS = {"ok": 0, "failed": 1, "partial": 3, "held": 4}
 MEGABYTE = 1_000_000
 DEFAULT_FREE_SPACE_MB = 1000
 SHOWN_REFUSALS = 50
-_SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+_SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "export": ("mirrors_app.bundles.carrying:export_bundle", "Make a bundle of a hub's channel, and fetch it into a folder."),
+    "import": ("mirrors_app.bundles.carrying:import_bundle", "Bring a bundle from a folder into a hub's channel."),
+}
 _EPILOG = """\b
 Exit codes: 0 the folder shows what the upstream has; 3 all but what is named; 4 held, nothing was changed: the
 upstream's index looks wrong; 1 failed, nothing was changed; 2 wrong use.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -83,16 +84,52 @@ class Hub:
 
         return self._read(self._repeat(send, repeatable=method in _REPEATABLE))
 
-    def upload(self, path: str, *, content: Callable[[], Iterator[bytes]], size: int, params: Mapping[str, Any]) -> Any:
-        """POST a file; `content` starts from its beginning at each call. The hub takes the same bytes twice quietly."""
+    def upload(
+        self, path: str, *, content: Callable[[], Iterator[bytes]], size: int, params: Mapping[str, Any], method: str = "POST"
+    ) -> Any:
+        """Send a file; `content` starts from its beginning at each call. The hub takes the same bytes twice quietly."""
         sent = {key: _text(value) for key, value in params.items() if value is not None}
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         timeout = httpx.Timeout(UPLOAD_ANSWER_SECONDS, connect=CONNECT_SECONDS, write=ANSWER_SECONDS)
 
         def send() -> httpx.Response:
-            return self._http.post(self.url + API + path, params=sent, content=content(), headers=headers, timeout=timeout)
+            return self._http.request(method, self.url + API + path, params=sent, content=content(), headers=headers, timeout=timeout)
 
         return self._read(self._repeat(send, repeatable=True))
+
+    def download(self, path: str, target: Path, *, size: int) -> None:
+        """The bytes at `path` into a file, from where it ends already; again from there when the connection breaks. Raises OSError."""
+        for attempt in range(1, ATTEMPTS + 1):
+            have = target.stat().st_size if target.exists() else 0
+            if have == size and size:
+                return
+            try:
+                self._download(self.url + API + path, target, have if have < size else 0)
+                return
+            except httpx.TransportError as error:
+                if attempt == ATTEMPTS:
+                    raise self._unreachable(error) from error
+                _pause(attempt, None)
+
+    def _download(self, url: str, target: Path, start: int) -> None:
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+        with self._http.stream("GET", url, headers=headers) as response:
+            place = response.headers.get("Location", "") if response.is_redirect else ""
+            if not place:
+                self._write(response, target)
+                return
+        # A store of its own: it is told which bytes by the address, and never the token.
+        with httpx.stream("GET", place, headers=headers, timeout=self._http.timeout, follow_redirects=False) as response:
+            self._write(response, target)
+
+    def _write(self, response: httpx.Response, target: Path) -> None:
+        if not response.is_success:
+            response.read()
+            self._read(response)
+            raise self._refusal(response)
+        with target.open("ab" if response.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as file:
+            for block in response.iter_raw():
+                file.write(block)
 
     def _repeat(self, send: Callable[[], httpx.Response], *, repeatable: bool) -> httpx.Response:
         """Send until there is an answer worth reading; what may have acted is sent once only."""

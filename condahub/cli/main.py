@@ -37,6 +37,8 @@ _COMMANDS = {
     "jobs": (f"{_REMOTE}.jobs:jobs", "The hub's work: list, show, cancel."),
     "api": (f"{_REMOTE}.account:api", "Ask any path of the REST API."),
     "mirror": ("mirrors_app.cli:mirror", "Copy a channel into a folder, without a hub."),
+    "bundle": ("mirrors_app.bundles.cli:bundle", "Check what is carried over an air gap, without a hub."),
+    "keys": ("mirrors_app.bundles.cli:keys_group", "Keys that sign bundles, and keys that are trusted."),
     "server": ("condahub.cli.server:server", "Run a hub, or one of its processes (needs condahub[server])."),
     "admin": ("condahub.cli.server:admin", "Look after the hub of this machine (needs condahub[server])."),
 }

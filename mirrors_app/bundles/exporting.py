@@ -19,7 +19,7 @@ from condahub import __version__
 from condahub.accounts import quota
 from condahub.accounts.policy import Actor
 from condahub.audit.services import record as audit
-from condahub.errors import Conflict, HubError, NotFound, Unprocessable
+from condahub.errors import Conflict, Forbidden, HubError, NotFound, Unprocessable
 from condahub.events.services import emit
 from condahub.jobs.services import enqueue
 from condahub.storage.blobs import blobs
@@ -263,6 +263,17 @@ def _note_failure(export: BundleExport, error: HubError) -> None:
 
 def _tell(export: BundleExport, type_: str, payload: dict[str, Any]) -> None:
     emit(type=type_, target=export.channel.target(), object_name=export.channel.name, object_id=export.channel_id, payload=payload)
+
+
+def export_for(actor: Actor, pk: int) -> BundleExport:
+    """The bundle, if the actor may carry its channel; hidden and unknown ones get the same answer."""
+    found = BundleExport.objects.select_related("channel__organization", "stream", "key").filter(pk=pk, channel__deleted_at=None).first()
+    if found is None:
+        raise Forbidden()
+    planning.require_carrying(actor, found.channel)
+    if found.environment:
+        planning.require_reading(actor, found)
+    return found
 
 
 def delete_export(*, actor: Actor, export: BundleExport) -> None:

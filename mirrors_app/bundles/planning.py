@@ -11,11 +11,11 @@ import orjson
 
 from channels_app import selectors
 from channels_app.index.render import zstd_compress, zstd_decompress
-from channels_app.models import Channel, FileState, PackageFile, Policy, PolicyLevel
+from channels_app.models import Channel, ChannelKind, FileState, PackageFile, Policy, PolicyLevel
 from channels_app.policies.rules import as_json, stored
-from condahub.accounts.policy import Actor, Permission, require
+from condahub.accounts.policy import HUB, Actor, Permission, can, require
 from condahub.bundles import Luggage, WantedPackage, traveller
-from condahub.errors import Conflict
+from condahub.errors import Conflict, Forbidden
 from condahub.storage.blobs import blobs
 from mirrors_app.bundles import advisories, contents
 from mirrors_app.bundles.core.layout import BundleFile
@@ -152,11 +152,25 @@ def pack(*, actor: Actor, name: str) -> Packed:
 
 
 def require_carrying(actor: Actor, channel: Channel) -> None:
-    """Raises Forbidden unless the actor may make bundles of that channel: keep its mirrors, and give it to others unless it is public."""
+    """Raises Forbidden unless the actor may make bundles of that channel: keep its mirrors, and give it to others unless it is public.
+
+    Conflict for a channel that holds no packages of its own.
+    """
     require(actor, Permission.CHANNEL_READ, channel)
     require(actor, Permission.MIRROR_SYNC, channel)
     if channel.visibility != "public":
         require(actor, Permission.CHANNEL_REDISTRIBUTE, channel)
+    if channel.kind == ChannelKind.VIRTUAL:
+        raise Conflict(f"'{channel.name}' is made of other channels.", code="virtual_channel", hint="Export each of them.")
+
+
+def require_reading(actor: Actor, export: BundleExport) -> None:
+    """An environment's bundle holds what other channels hold: who may carry the one need not read the others.
+
+    Raises Forbidden unless it was the actor who made it, or who may do anything.
+    """
+    if export.created_by != actor.label and not can(actor, Permission.HUB_OPERATE, HUB):
+        raise Forbidden()
 
 
 def _wanted(wanted: WantedPackage, channels: dict[int, Channel]) -> PackageFile:

@@ -18,12 +18,18 @@ from mirrors_app.models import SigningKey, TrustedKey
 PURPOSE = "bundle-key"
 
 
-def create_key(*, actor: Actor, name: str) -> SigningKey:
-    """Make the hub's first key. Raises Forbidden, Conflict where one signs already."""
+def create_key(*, actor: Actor, name: str, afresh: bool = False) -> SigningKey:
+    """Make the hub's first key. Raises Forbidden, Conflict where one signs already.
+
+    afresh: begin anew with a key that no other vouches for, as when the one before got into wrong hands.
+    """
     require(actor, Permission.HUB_OPERATE, HUB)
     name = keys.check_name(name)
     with transaction.atomic():
-        if current := SigningKey.objects.select_for_update().filter(signs=True).first():
+        current = SigningKey.objects.select_for_update().filter(signs=True).first()
+        if current is not None and afresh:
+            SigningKey.objects.filter(pk=current.pk).update(signs=False)
+        elif current is not None:
             raise Conflict(
                 f"The key '{current.name}' signs already.",
                 code="key_exists",

@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import URLPattern, URLResolver
 
+from channels_app.services.channels import create_channel
 from channels_app.services.policies import set_policy, waive
 from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
@@ -24,6 +25,9 @@ from condahub.events.models import Delivery, DeliveryState, InboxItem
 from condahub.jobs.models import Job
 from condahub.packages.maker import make_package
 from condahub.urls import REST_URLS
+from mirrors_app.bundles import exporting, importing, signing
+from mirrors_app.bundles.core.keys import PrivateKey, rotate
+from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportState
 from tests.api.conftest import ROOT, Api, World
 from tests.environments_app.building import make_environments
 
@@ -199,6 +203,27 @@ POST   organizations/{organization}/environments/{environment}/builds/{build}/ar
 POST   organizations/{organization}/environments/{environment}/builds/{build}/restore   - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel    - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - F
+GET    channels/{channel}/exports                             - - - - - o s - - F
+GET    channels/{public}/exports                              - - - - m o s - - F
+POST   channels/{channel}/exports                             - - - - - o s - - F
+POST   channels/{public}/exports                              - - - - m o s - - F
+GET    exports/{export}                                       - - - - - o s - - F
+DELETE exports/{export}                                       - - - - - o s - - F
+GET    exports/{export}/files/{signature}                     - - - - - o s - - F
+GET    channels/{gap}/imports                                 - - - - m o s - - F
+POST   channels/{gap}/imports                                 - - - - m o s - - F
+GET    imports/{import}                                       - - - - m o s - - F
+DELETE imports/{import}                                       - - - - m o s - - F
+PUT    imports/{import}/files/{signature}                     - - - - m o s - - F
+POST   imports/{imported}/run                                 - - - - m o s - - F
+GET    signing-keys                                           - - - - - - s - - -
+POST   signing-keys                                           - - - - - - s - - -
+POST   signing-keys/rotate                                    - - - - - - s - - -
+DELETE signing-keys/{key}                                     - - - - - - s - - -
+GET    trusted-keys                                           - - - - - - s - - -
+POST   trusted-keys                                           - - - - - - s - - -
+POST   trusted-keys/follow                                    - - - - - - s - - -
+DELETE trusted-keys/{trusted}                                 - - - - - - s - - -
 """
 COLUMNS = {
     "a": (),
@@ -258,6 +283,8 @@ BODIES: dict[str, Any] = {
     "POST channels/{channel}/hotfix/{subdir}": {"revoke": ["inside-1.0-0.conda"]},
 }
 RULES = {"rules": {"names": {"denied": ["secret*"]}}}
+_OLD_KEY = PrivateKey.generate()
+ROTATION = rotate(old=_OLD_KEY, new=PrivateKey.generate(), name="next", made_at=datetime.now(UTC)).as_dict()
 FAR_OFF = "2999-01-01T00:00:00Z"
 BODIES |= {
     "PUT channels/{channel}/policy": RULES,
@@ -283,6 +310,17 @@ BODIES |= {
     "PUT channels/{virtual}/union/names/{package}": {"merged": True},
     "POST channels/{virtual}/union/reservations": {"names": ["inside-*"], "member": "inner"},
     "POST channels/{virtual}/union/reservations/release": {"names": ["held-back"]},
+}
+BODIES |= {
+    "POST channels/{channel}/exports": {},
+    "POST channels/{public}/exports": {},
+    "POST channels/{gap}/imports": {},
+    # With its quotes it has the 64 bytes of a signature.
+    "PUT imports/{import}/files/{signature}": "s" * 62,
+    "POST signing-keys": {"name": "newer", "afresh": True},
+    "POST signing-keys/rotate": {"name": "newer"},
+    "POST trusted-keys": {"name": "newer", "public": PrivateKey.generate().public},
+    "POST trusted-keys/follow": {"rotations": [ROTATION]},
 }
 QUERIES = {
     "GET search": "?q=in",
@@ -365,6 +403,7 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
     return {
         **policy_values,
         **numbers,
+        **_make_bundles(world, staff),
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",
@@ -389,6 +428,18 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         "virtual": "joined",
         "webhook": hook.pk,
     }
+
+
+def _make_bundles(world: World, staff: Actor) -> dict[str, Any]:
+    key = signing.create_key(actor=staff, name="ours")
+    trusted = signing.trust(actor=staff, name="theirs", public=_OLD_KEY.public)
+    export = exporting.order_export(actor=staff, channel=world.inner)
+    BundleExport.objects.filter(pk=export.pk).update(state=ExportState.READY, signature="00" * 64)
+    gap = create_channel(actor=staff, organization=world.acme, name="gap")
+    taken = importing.begin_import(actor=staff, channel=gap)
+    done = BundleImport.objects.create(channel=gap, state=ImportState.UNCHANGED)
+    numbers = {"key": key.pk, "trusted": trusted.pk, "export": export.pk, "import": taken.pk, "imported": done.pk}
+    return {**numbers, "gap": "gap", "signature": "manifest.sig"}
 
 
 @pytest.fixture

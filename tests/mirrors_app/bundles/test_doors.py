@@ -1,0 +1,139 @@
+"""Bundles through the REST API: fetched with ranges, sent file by file, refused before a part is read."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channels_app.models import Channel
+from condahub.accounts import services
+from condahub.accounts.models import User
+from condahub.accounts.policy import Actor
+from mirrors_app.bundles import exporting, importing, signing
+from mirrors_app.models import BundleExport, BundleImport, BundlePiece, ImportState
+from tests.api.conftest import Api
+from tests.mirrors_app.bundles.conftest import Exporter
+from tests.mirrors_app.bundles.test_channels import Push, shown, trace
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def api(staff: Actor) -> Api:
+    assert staff.user is not None
+    return Api(services.create_token(actor=staff, name="test", scopes=["full"]).secret)
+
+
+def send(api: Api, number: int, path: Path) -> Any:
+    url = f"/api/hub/v1/imports/{number}/files/{path.name}"
+    return api.client.put(url, data=path.read_bytes(), content_type="application/octet-stream")
+
+
+def test_a_bundle_is_fetched_file_by_file_with_ranges(push: Push, carry_out: Exporter, outside: Channel, api: Api) -> None:
+    push(name="one", version="1.0")
+    folder = carry_out()
+    made = BundleExport.objects.get()
+    told = api.get(f"exports/{made.pk}")
+    assert [one["name"] for one in told["files"]] == ["manifest.sig", "manifest.json", "part-0001.tar"]
+    assert api.get(f"channels/{outside.name}/exports")["count"] == 1
+    for file in told["files"]:
+        url = f"/api/hub/v1/exports/{made.pk}/files/{file['name']}"
+        whole = b"".join(api.client.get(url))
+        assert whole == (folder / file["name"]).read_bytes() and len(whole) == file["size"]
+        rest = api.client.get(url, headers={"Range": "bytes=10-"})
+        assert rest.status_code == 206 and b"".join(rest) == whole[10:]
+        assert api.client.get(url, headers={"If-None-Match": rest["ETag"]}).status_code == 304
+        assert "private" in rest["Cache-Control"]
+    assert api.client.get(f"/api/hub/v1/exports/{made.pk}/files/part-0002.tar").status_code == 404
+
+
+def test_a_bundle_is_sent_file_by_file_and_goes_on_where_it_was(
+    push: Push, carry_out: Exporter, outside: Channel, inside: Channel, api: Api, staff: Actor
+) -> None:
+    push(name="one", version="1.0", files={"x": random.Random(1).randbytes(110_000)})
+    folder = carry_out()
+    number = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    assert api.get(f"imports/{number}")["missing"] == ["manifest.sig", "manifest.json"]
+    assert send(api, number, folder / "manifest.json").json()["code"] == "signature_first"
+    assert send(api, number, folder / "part-0001.tar").json()["code"] == "manifest_first"
+    send(api, number, folder / "manifest.sig")
+    told = send(api, number, folder / "manifest.json").json()
+    assert told["missing"] == ["part-0001.tar", "part-0002.tar", "part-0003.tar"]
+    assert api("POST", f"imports/{number}/run").json()["code"] == "bundle_incomplete"
+    send(api, number, folder / "part-0002.tar")
+    good = (folder / "part-0003.tar").read_bytes()
+    (folder / "part-0003.tar").write_bytes(good[:-1] + b"x")
+    assert send(api, number, folder / "part-0003.tar").json()["code"] == "wrong_sha256"
+    (folder / "part-0003.tar").write_bytes(good + b"more")
+    assert send(api, number, folder / "part-0003.tar").status_code == 413
+    (folder / "part-0003.tar").write_bytes(good)
+    assert api.get(f"imports/{number}")["missing"] == ["part-0001.tar", "part-0003.tar"]
+    for name in ("part-0001.tar", "part-0003.tar", "part-0003.tar"):
+        assert send(api, number, folder / name).status_code == 200
+    assert api.do("POST", f"imports/{number}/run", status=202)["state"] == "ready"
+    taken = importing.run_import(BundleImport.objects.select_related("channel__organization").get(pk=number))
+    assert taken.state == ImportState.DONE and shown(inside) == shown(outside)
+    assert not BundlePiece.objects.exists()
+    assert send(api, number, folder / "part-0001.tar").json()["code"] == "import_closed"
+    again = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    send(api, again, folder / "manifest.sig")
+    assert send(api, again, folder / "manifest.json").json()["state"] == "unchanged"
+
+
+def test_a_manifest_that_nobody_trusts_is_refused_before_its_parts(
+    push: Push, carry_out: Exporter, inside: Channel, api: Api, staff: Actor
+) -> None:
+    push(name="one", version="1.0")
+    folder = carry_out()
+    signing.distrust(actor=staff, key=signing.TrustedKey.objects.get())
+    before = trace(inside)
+    number = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    send(api, number, folder / "manifest.sig")
+    answer = send(api, number, folder / "manifest.json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "bundle_untrusted")
+    assert send(api, number, folder / "part-0001.tar").json()["code"] == "manifest_first"
+    assert trace(inside) == before
+
+
+def test_permission_comes_before_the_body(push: Push, carry_out: Exporter, inside: Channel, api: Api) -> None:
+    number = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    stranger = User.objects.create(username="stranger")
+    other = Api(services.create_token(actor=Actor.of(stranger), name="t", scopes=["full"]).secret)
+
+    class Unread:
+        def read(self, *_: int) -> bytes:
+            raise AssertionError("the body was read")
+
+        readline = read
+
+    url = f"/api/hub/v1/imports/{number}/files/manifest.sig"
+    for client, status in ((other, 403), (Api(), 401)):
+        answer = client.client.generic("PUT", url, b"x", content_type="application/octet-stream", **{"wsgi.input": Unread()})
+        assert answer.status_code == status
+        assert client.client.put("/api/hub/v1/imports/999999/files/manifest.sig", b"x").status_code == status
+
+
+def test_a_deleted_export_gives_nothing_more(push: Push, carry_out: Exporter, api: Api, staff: Actor, outside: Channel) -> None:
+    push(name="one", version="1.0")
+    carry_out()
+    number = BundleExport.objects.get().pk
+    base = Channel.objects.get(pk=outside.pk).head
+    assert api("DELETE", f"exports/{number}").status_code == 204
+    assert api.client.get(f"/api/hub/v1/exports/{number}/files/manifest.json").status_code == 404
+    push(name="two", version="1.0")
+    assert exporting.order_export(actor=staff, channel=outside, since=base).previous == BundleExport.objects.get(pk=number).manifest_sha256
+
+
+def test_keys_over_the_api(api: Api, staff: Actor) -> None:
+    made = api.do("POST", "signing-keys", {"name": "first"}, 201)
+    assert "sealed" not in made and len(made["public"]) == 64
+    assert api("POST", "signing-keys", {"name": "second"}).json()["code"] == "key_exists"
+    api.do("POST", "trusted-keys", {"name": "first", "public": made["public"]}, 201)
+    rotated = api.do("POST", "signing-keys/rotate", {"name": "second"}, 201)
+    followed = api.do("POST", "trusted-keys/follow", {"rotations": [rotated["rotation"]]}, 201)
+    assert followed["public"] == rotated["public"] and followed["follows"] == made["public"]
+    assert api("DELETE", f"trusted-keys/{followed['id']}").status_code == 204
+    assert [one["revoked_at"] is None for one in api.get("trusted-keys")["results"]] == [False, True]
