@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
@@ -54,6 +54,8 @@ def answer(environ: Environ) -> BytesAnswer | None:
     """
     if (finish := environ.get(FINISH)) is not None:
         waited: BytesAnswer = finish()
+        # Hundreds may be given bytes that come slowly; none of them needs the database any more.
+        connections.close_all()
         return waited
     path: str = environ["PATH_INFO"]
     prefix = next((door for door in DOORS if path.startswith(door)), "")
