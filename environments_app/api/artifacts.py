@@ -43,7 +43,7 @@ class ChosenConverter(NumberConverter):
     def to_python(self, value: str) -> int | str:  # type: ignore[override]
         return value if value == CURRENT else int(value)
 
-    def to_url(self, value: int | str) -> str:  # type: ignore[override]
+    def to_url(self, value: int | str) -> str:
         return str(value)
 
 

@@ -158,10 +158,11 @@ def test_lock_files_name_this_hub_and_read_back(built: Built) -> None:
         text = built.artifact(f"current/artifacts/{kind}").text
         found = read_lock(text)
         platform = found.platforms["linux-64"]
-        assert {(one.name, one.sha256) for one in (*platform.conda, *platform.pypi)} == packages
+        read = {(package.name, package.sha256) for package in platform.conda} | {(wheel.name, wheel.sha256) for wheel in platform.pypi}
+        assert read == packages
         assert {one.channel for one in platform.conda} == {f"{built.hub.url}/channels/main"}
-        wheel = httpx.get(platform.pypi[0].address, headers=built.headers)
-        assert hashlib.sha256(wheel.content).hexdigest() == platform.pypi[0].sha256
+        fetched = httpx.get(platform.pypi[0].address, headers=built.headers)
+        assert hashlib.sha256(fetched.content).hexdigest() == platform.pypi[0].sha256
         assert httpx.get(platform.pypi[0].address).status_code == 401
     assert f"{built.index.address.removesuffix('simple')}files/wheely/" in built.artifact("current/artifacts/pixi.lock?urls=upstream").text
     explicit = built.artifact("current/artifacts/explicit?hash=sha256").text

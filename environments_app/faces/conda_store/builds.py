@@ -11,6 +11,7 @@ from condahub.accounts.policy import Permission
 from condahub.errors import NotFound, Unavailable
 from condahub.storage.serve import serve_bytes
 from environments_app import selectors
+from environments_app.artifacts.kinds import KINDS
 from environments_app.artifacts.texts import conda_lock_document
 from environments_app.faces import artifacts
 from environments_app.faces.conda_store import shapes
@@ -85,6 +86,8 @@ def file_of_environment(asked: Asked, namespace: str, name: str, file: str) -> H
 
 def _served(asked: Asked, build: Build, file: str) -> HttpResponseBase:
     kind = shapes.FILES[file]
+    if build.lock is None and KINDS[kind].needs_lock:
+        raise NotFound(f"Build {build.number} of '{build.environment}' has no {file}.", code="no_such_artifact")
     if file == AS_JSON:
         # What conda-store calls the lockfile is conda-lock's document, as JSON.
         data = json.dumps(conda_lock_document(build)).encode()

@@ -17,10 +17,11 @@ from condahub.accounts.policy import HUB, Actor, Permission, can
 from condahub.accounts.services import create_organization
 from condahub.errors import Forbidden, HubError, Invalid, NotAuthenticated, NotFound, Unprocessable
 from environments_app import selectors
+from environments_app.artifacts.kinds import KINDS, Kind
 from environments_app.faces.conda_store import shapes
 from environments_app.faces.conda_store.entry import Asked, Reply, ordered, page_of
 from environments_app.faces.conda_store.permissions import primary_namespace
-from environments_app.models import ArtifactState, Build, BuildArtifact, BuildPackage, Environment
+from environments_app.models import ArtifactKind, Build, BuildPackage, Environment
 from environments_app.services import builds as build_services
 from environments_app.services import environments as services
 
@@ -77,11 +78,18 @@ def build_conditions(asked: Asked) -> list[Q]:
         found.append(Q(state=shapes.STATES[status]))
     names = asked.query.getlist("packages")
     found.extend(Q(Exists(BuildPackage.objects.filter(build=OuterRef("pk"), name=name))) for name in names)
-    kinds = [shapes.ARTIFACT_KINDS[word] for word in asked.query.getlist("artifact") if word in shapes.ARTIFACT_KINDS]
-    if asked.query.getlist("artifact"):
-        ready = BuildArtifact.objects.filter(build=OuterRef("pk"), kind__in=kinds, state=ArtifactState.READY)
-        found.append(Q(Exists(ready)))
+    wanted = asked.query.getlist("artifact")
+    if wanted:
+        kinds = [KINDS[shapes.ARTIFACT_KINDS[word]] for word in wanted if word in shapes.ARTIFACT_KINDS]
+        found.append(reduce(operator.or_, (_has(kind) for kind in kinds), Q(pk__in=[])))
     return found
+
+
+def _has(kind: Kind) -> Q:
+    """Builds that have this artifact, or of which it is written or made when somebody asks for it."""
+    if kind.kind == ArtifactKind.LOG:
+        return Q(job__isnull=False)
+    return Q(lock__isnull=False) if kind.needs_lock else ~Q(pk__in=[])
 
 
 def list_by_cursor(asked: Asked) -> object:

@@ -16,9 +16,11 @@ from django.utils import timezone
 from condahub.accounts import services
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import SYSTEM, Actor
-from condahub.storage.blobs import blobs
-from environments_app.models import ArtifactKind, ArtifactState, Build, BuildArtifact, Environment
+from condahub.engine.lock import HubLock, PlatformLock
+from environments_app.building.outcome import keep_lock
+from environments_app.models import Build, Environment
 from environments_app.services.environments import create_environment, update_environment
+from environments_app.services.policies import change_settings
 from tests.api.conftest import World
 from tests.environments_app.building import SPEC, Submit, finish
 from tests.environments_app.faces.conftest import Store
@@ -94,6 +96,8 @@ def test_a_specification_becomes_a_build_that_can_be_followed(world: World, stor
 
 
 def test_an_environment_can_be_posted_as_an_object(world: World, store: Stores) -> None:
+    index = "https://wheels.example/simple"
+    change_settings(actor=SYSTEM, on=None, changes={"pip_index": index, "allowed_pip_indexes": [index]})
     specification = {"name": "made", "channels": ["outer"], "dependencies": ["open", {"pip": ["requests"]}]}
     told = store("contributor")("POST", "environment/", {"namespace": "acme", "specification": specification})
     assert told.status_code == 200
@@ -244,24 +248,16 @@ def test_files_of_a_build(world: World, store: Stores, submit: Submit) -> None:
     build = finish(submit())
     client = store("reader")
     assert client("GET", f"build/{build.pk}/yaml/").content.decode() == SPEC
-    assert client("GET", f"build/{build.pk}/archive/").status_code == 404
-    with blobs("artifacts").temporary() as temporary:
-        temporary.write(b'{"version": 1}')
-        blobs("artifacts").keep(temporary)
-    BuildArtifact.objects.create(
-        build=build,
-        kind=ArtifactKind.CONDA_LOCK,
-        state=ArtifactState.READY,
-        sha256=temporary.sha256,
-        size=temporary.size,
-        filename="conda-lock.yml",
-    )
-    for path in (f"build/{build.pk}/lockfile/", f"build/{build.pk}/conda-lock.yml", "environment/acme/tools/conda-lock.yaml/"):
-        told = client("GET", path)
-        assert told.status_code == 200 and b"".join(told) == b'{"version": 1}', path
+    for file in ("archive", "lockfile", "conda-lock.yml"):
+        assert client("GET", f"build/{build.pk}/{file}/").status_code == 404, "there is no lock to make it of"
+    build.lock = keep_lock(HubLock.of(channels=(), platforms={"linux-64": PlatformLock()}))
+    build.save(update_fields=["lock"])
+    assert client("GET", f"build/{build.pk}/lockfile/").json()["version"] == 1
+    for path in (f"build/{build.pk}/conda-lock.yml", "environment/acme/tools/conda-lock.yaml/"):
+        assert client("GET", path).content.startswith(b"version: 1\n"), path
     types = {row["artifact_type"] for row in client.data(f"build/{build.pk}")["build_artifacts"]}
-    assert types == {"LOCKFILE", "YAML"}
-    assert client.get("build/?artifact=LOCKFILE")["count"] == 1 and client.get("build/?artifact=CONDA_PACK")["count"] == 0
+    assert types == {"LOCKFILE", "YAML", "LOGS", "CONDA_PACK", "CONSTRUCTOR_INSTALLER"}, "what can be made counts as there"
+    assert client.get("build/?artifact=LOCKFILE")["count"] == 1 and client.get("build/?artifact=DIRECTORY")["count"] == 0
     assert store()("GET", f"build/{build.pk}/lockfile/").status_code == 404
 
 
