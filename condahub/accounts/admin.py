@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from condahub.accounts import admin_signin  # noqa: F401 - registers what belongs to signing in
 from condahub.accounts.models import ApiToken, Grant, Organization, Team, User
 from condahub.adminsite.base import LookOnly
 
