@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from django.db.models import Q
+
 from condahub.accounts import places, quota
 from condahub.accounts.policy import AccessTarget, Actor, Permission
 from condahub.errors import Forbidden, NotAuthenticated
+from condahub.jobs import selectors as jobs
 from condahub.ops import doctor, gc
 
 
@@ -21,10 +24,19 @@ def register() -> None:
     quota.register_usage("environments", used_by_organization)
     requests.on_answer("builds", resuming.on_answer)
     thinning.register_keeper("builds", garbage.revisions_of)
+    jobs.register_guard("builds", _hidden_jobs)
     gc.register_collector("environments", garbage.collect_environments)
     gc.register_collector("environment folders", garbage.collect_folders)
     doctor.register_check("environments", checkups.check_folders)
     places.register(places.ENVIRONMENT, find=_find_environment, names_of=_names_of_environments)
+
+
+def _hidden_jobs(actor: Actor) -> Q:
+    """The logs of builds name packages of channels that some of the organization may not read."""
+    from environments_app.models import Build
+    from environments_app.services.builds import BUILD_KIND
+
+    return Q(kind=BUILD_KIND) & ~Q(pk__in=Build.objects.visible_to(actor).filter(job__isnull=False).values("job"))
 
 
 def _find_environment(actor: Actor, name: str) -> AccessTarget:

@@ -75,7 +75,7 @@ class LogQuery(serializers.Serializer[None]):
 def visible_jobs(actor: Actor) -> QuerySet[Job]:
     """The jobs of organizations that the actor may read jobs of; staff see all, the hub's own included."""
     may = readable(actor, Permission.JOB_READ)
-    return selectors.jobs_for(None if may.all else may.organization_ids).select_related("organization")
+    return selectors.jobs_for(None if may.all else may.organization_ids, asker=actor).select_related("organization")
 
 
 class JobsView(HubView):
@@ -98,6 +98,8 @@ class _JobView(HubView):
             raise Forbidden
         target = HUB if job.organization_id is None else AccessTarget(organization_id=job.organization_id)
         if not can(self.actor, Permission.JOB_READ, target):
+            raise Forbidden
+        if not readable(self.actor, Permission.JOB_READ).all and selectors.is_hidden(job, self.actor):
             raise Forbidden
         require(self.actor, permission, target)
         return job

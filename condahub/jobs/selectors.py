@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
@@ -14,6 +15,8 @@ from condahub.jobs.states import JobState, Lane
 
 # Three missed beats.
 ALIVE_SECONDS = 30
+
+_guards: dict[str, Callable[[Any], Q]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,27 @@ class LaneDepth:
     oldest_age_seconds: float | None
 
 
-def jobs_for(organization_ids: Collection[int] | None) -> QuerySet[Job]:
-    """The jobs of these organizations, the newest first; None means all, the hub's own included (staff)."""
+def register_guard(name: str, hidden_from: Callable[[Any], Q]) -> None:
+    """Keep the jobs that `hidden_from(asker)` names from whoever asks, though he may read jobs of their organization: for apps
+    whose logs name what fewer may know. From `AppConfig.ready`.
+    """
+    _guards[name] = hidden_from
+
+
+def jobs_for(organization_ids: Collection[int] | None, *, asker: Any = None) -> QuerySet[Job]:
+    """The jobs of these organizations that the asker may see, the newest first; None means all, the hub's own included (staff)."""
     jobs = Job.objects.order_by("-id")
-    return jobs if organization_ids is None else jobs.filter(organization_id__in=organization_ids)
+    if organization_ids is None:
+        return jobs
+    jobs = jobs.filter(organization_id__in=organization_ids)
+    for hidden_from in _guards.values():
+        jobs = jobs.exclude(hidden_from(asker))
+    return jobs
+
+
+def is_hidden(job: Job, asker: Any) -> bool:
+    """Whether a guard keeps this job from the asker."""
+    return any(Job.objects.filter(hidden_from(asker), pk=job.pk).exists() for hidden_from in _guards.values())
 
 
 def log_of(job: Job, *, after: int = 0) -> QuerySet[JobLog]:

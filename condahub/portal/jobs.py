@@ -22,7 +22,7 @@ def visible_jobs(actor: Actor) -> QuerySet[Job]:
     if actor.is_anonymous:
         return Job.objects.none()
     may = readable(actor, Permission.JOB_READ)
-    return selectors.jobs_for(None if may.all else may.organization_ids).select_related("organization")
+    return selectors.jobs_for(None if may.all else may.organization_ids, asker=actor).select_related("organization")
 
 
 def going_on(actor: Actor) -> list[Job]:

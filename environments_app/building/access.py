@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -67,7 +68,8 @@ def engine_channels(channels: Iterable[Channel]) -> tuple[protocol.Channel, ...]
 
 def engine_hosts() -> frozenset[str]:
     """The hosts that a child speaks to: the byte-serving process, and the store's where it sends clients there."""
-    options = settings.STORAGES["blobs"].get("OPTIONS", {})
+    store: Any = settings.STORAGES["blobs"]
+    options = store.get("OPTIONS", {})
     addresses = [settings.CONDAHUB_ENGINE_URL, settings.CONDAHUB_S3_PUBLIC_ENDPOINT_URL, options.get("endpoint_url")]
     return frozenset(urlsplit(address).hostname or "" for address in addresses if address) - {""}
 

@@ -23,7 +23,8 @@ _UNFINISHED = tuple(state for state in BuildState if state not in FINAL_STATES)
 def revisions_of(channel_id: int) -> Collection[int]:
     """The revisions of a channel at which kept builds found their packages."""
     made_of = Build.objects.filter(made_of__channel=channel_id, made_of__revision__isnull=False)
-    return set(made_of.order_by().values_list("made_of__revision", flat=True).distinct())
+    numbers = made_of.order_by().values_list("made_of__revision", flat=True).distinct()
+    return {number for number in numbers if number is not None}
 
 
 def collect_environments(sweep: Sweep) -> Iterator[Collected]:

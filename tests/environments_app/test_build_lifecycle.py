@@ -11,11 +11,13 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from channels_app.models import Channel
 from channels_app.services import policies, requests
 from channels_app.services.scopes import Scope
 from condahub.accounts.actors import Limit
 from condahub.accounts.models import ApiToken, Grant, TokenKind
 from condahub.accounts.policy import SYSTEM, Actor, Permission, can
+from condahub.accounts.services import create_organization
 from condahub.jobs import runner
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
@@ -60,6 +62,20 @@ def test_a_build_ends_when_its_author_may_not_read_a_channel_any_more(world: Wor
     assert (ended.state, ended.error_code) == (BuildState.FAILED, "channel_withdrawn") and "inner" in ended.error_sentence
     assert ended.job is not None and "inner" not in ended.job.error_sentence, "readers of the job may not read the channel"
     assert not ApiToken.objects.filter(kind=TokenKind.JOB).exists()
+
+
+def test_the_log_of_a_build_is_read_by_those_who_may_read_its_channels(world: World, submit: Submit) -> None:
+    open_build, closed = submit(name="open"), submit("owner", text=INNER)
+    grant = {"user": "outsider", "role": "reader", "channel": "outer"}
+    world.api("owner").do("POST", "organizations/acme/grants", grant, 201)
+    Grant.objects.filter(user=world.people["outsider"]).update(channel_id=None)
+    Channel.objects.filter(pk=world.inner.pk).update(
+        organization=create_organization(actor=Actor.of(world.people["staff"]), name="elsewhere")
+    )
+    api = world.api("outsider")
+    assert api("GET", f"jobs/{open_build.job_id}").status_code == 200
+    assert api("GET", f"jobs/{closed.job_id}").status_code == api("GET", "jobs/999999").status_code
+    assert {row["id"] for row in api.get("jobs", kind="environments.build")["results"]} == {open_build.job_id}
 
 
 def test_a_build_ends_when_its_author_is_gone(world: World, submit: Submit) -> None:
