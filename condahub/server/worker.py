@@ -83,7 +83,8 @@ class HubWorker(ThreadWorker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi = self._telling_who_may_wait(self.wsgi)
+        application: Callable[..., Any] = self.wsgi
+        self.wsgi: Callable[..., Any] = self._telling_who_may_wait(application)
 
     def _telling_who_may_wait(self, application: Callable[..., Any]) -> Callable[..., Any]:
         def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:

@@ -22,7 +22,8 @@ from django.db import close_old_connections, connection
 from channels_app.models import PackageFile
 from channels_app.sources import Wanted
 from condahub.errors import HubError, NotFound, Unavailable
-from condahub.storage.blobs import TemporaryBlob, blobs, temporary_folder
+from condahub.storage.blobs import TemporaryBlob, blobs
+from condahub.storage.temporary import temporary_folder
 from mirrors_app.core.errors import UpstreamBroken, UpstreamError, UpstreamMissing
 from mirrors_app.lazy import keeping, leases
 from mirrors_app.lazy.flight import Flight
@@ -166,14 +167,15 @@ class Fetching:
         while True:
             holder = secrets.token_hex(16)
             with blobs().temporary(flight.wanted.size) as temporary:
-                word = await self._ask(partial(self._take, flight.wanted, holder, temporary.path.name))
-                if isinstance(word, _Order):
-                    await self._fetch(flight, word, holder, temporary)
+                taken = await self._ask(partial(self._take, flight.wanted, holder, temporary.path.name))
+                if isinstance(taken, _Order):
+                    await self._fetch(flight, taken, holder, temporary)
                     return
+            word: leases.Word | None = taken
             if isinstance(word, leases.Theirs):
                 word = await self._follow(flight, word)
             if isinstance(word, leases.Here):
-                flight.keep()
+                await self._do(partial(_keep_whole, flight))
                 return
             if isinstance(word, leases.Refused):
                 raise word.error
@@ -182,12 +184,15 @@ class Fetching:
 
     async def _follow(self, flight: Flight, theirs: leases.Theirs) -> leases.Word | None:
         """Give out what another process on the same disk writes, until it has ended; None: nobody fetches it any more."""
-        fd = -1
+        fd, opened = -1, ""
         word: leases.Word | None = theirs
         looked = asyncio.get_running_loop().time()
         try:
             while isinstance(word, leases.Theirs):
-                if fd < 0 and flight.is_streamed and (fd := _open_part(word.part)) >= 0:
+                if flight.is_streamed and word.part != opened and (newer := _open_part(word.part)) >= 0:
+                    if fd >= 0:
+                        os.close(fd)
+                    fd, opened = newer, word.part
                     flight.begin(fd)
                 if fd >= 0:
                     flight.grow(os.fstat(fd).st_size)
@@ -308,6 +313,15 @@ def _accept(flight: Flight, file: PackageFile, whole: TemporaryBlob, holder: str
     keeping.verify(file, whole)
     flight.verify()
     keeping.keep(file.pk, whole, holder=holder)
+    flight.keep()
+
+
+def _keep_whole(flight: Flight) -> None:
+    """Another process has fetched it: who was given the first bytes of its temporary file is given the rest out of the store."""
+    if flight.has_begun:
+        with blobs().open(flight.wanted.sha256) as file:
+            flight.begin(file.fileno())
+            flight.keep()
     flight.keep()
 
 

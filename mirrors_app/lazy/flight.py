@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from channels_app.sources import CutShort, Wanted
 from condahub.errors import HubError, Unavailable
@@ -81,6 +81,11 @@ class Flight:
             self._changed.notify_all()
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anybody may have been given bytes of it."""
+        return self._edition > 0
+
+    @property
     def has_ended(self) -> bool:
         return self._kept or self._error is not None
 
@@ -106,7 +111,7 @@ class Flight:
                 raise self._error
             return True
 
-    def pieces(self, start: int, length: int) -> Iterator[bytes]:
+    def pieces(self, start: int, length: int) -> Generator[bytes, None, None]:
         """See channels_app.sources.Fetch."""
         at, end = start, start + length
         with self._changed:

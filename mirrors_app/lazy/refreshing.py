@@ -41,7 +41,11 @@ def refresh(context: JobContext, *, mirror_id: int) -> dict[str, Any]:
 
 
 def _sync(context: JobContext, mirror: Mirror) -> tuple[RunReport, int | None]:
-    target = LazyTarget(mirror, check=lambda: jobs.cancel_was_requested(context.job))
+    def may_publish() -> None:
+        # Raises when the lease is another's by now.
+        jobs.cancel_was_requested(context.job)
+
+    target = LazyTarget(mirror, check=may_publish)
     try:
         with core_config(mirror) as config:
             beside = Beside(lambda watch, stopped: core.sync(config, target, progress=watch, cancelled=stopped))

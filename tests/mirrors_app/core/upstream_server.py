@@ -18,7 +18,7 @@ from aiohttp import web
 from mirrors_app.core.index_files import Shown, render_shard, render_shard_index
 from tests.makers import make_package
 
-Fault = Callable[[web.Request, Path], "web.StreamResponse | None"]
+Fault = Callable[[web.Request, Path], Any]
 
 
 class Channel:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -22,7 +23,8 @@ from channels_app.sources import CutShort, Wanted
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
 from condahub.errors import HubError
-from condahub.storage.blobs import blobs, temporary_folder
+from condahub.storage.blobs import blobs
+from condahub.storage.temporary import temporary_folder
 from mirrors_app.lazy.fetching import Fetching
 from mirrors_app.lazy.flight import WITHHELD_BYTES, Flight
 from mirrors_app.models import Demand, Location, Mirror
@@ -112,7 +114,7 @@ def test_two_processes_fetch_it_once_and_both_give_it_out(large: bytes, server: 
     assert sum(server.packages().values()) == 1
 
 
-def slowly(request: web.Request, path: os.PathLike[str]) -> object:
+def slowly(request: web.Request, path: Path) -> object:
     """Ten pieces, a moment apart."""
     if not faults.is_package(request.path):
         return None
@@ -364,7 +366,12 @@ def _freeze(fetching: Fetching) -> None:
     loop = fetching._loop
     assert loop is not None
     stopped = threading.Event()
-    loop.call_soon_threadsafe(lambda: (stopped.set(), time.sleep(3600)))
+
+    def stop() -> None:
+        stopped.set()
+        time.sleep(3600)
+
+    loop.call_soon_threadsafe(stop)
     assert stopped.wait(5)
 
 

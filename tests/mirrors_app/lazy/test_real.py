@@ -39,6 +39,11 @@ create_mirror(
 """
 
 
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    """The hub has a database of its own; the tests' is not needed."""
+
+
 @pytest.fixture
 def hub(tmp_path: Path, channel: upstream_server.Channel, server: UpstreamServer) -> Iterator[RunningHub]:
     """With a proxy whose index has come."""
