@@ -36,7 +36,7 @@ class ForAdministrators(LookOnly):
     """Looked at by staff, changed by administrators: it decides who gets in."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return can(Actor.of(request.user), Permission.USER_PROMOTE, HUB)  # type: ignore[arg-type]
+        return can(Actor.of(request.user), Permission.USER_PROMOTE, HUB)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_add_permission(request)
@@ -101,7 +101,7 @@ class ProviderAdmin(ForAdministrators):
 
     def _note(self, request: HttpRequest, action: str, app: SocialApp) -> None:
         details = {"provider": app.provider, "client_id": app.client_id, "settings": sorted(app.settings or {})}
-        record(actor=Actor.of(request.user), action=action, target=app.provider_id or app.provider, details=details)  # type: ignore[arg-type]
+        record(actor=Actor.of(request.user), action=action, target=app.provider_id or app.provider, details=details)
 
 
 class GroupRuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -134,7 +134,7 @@ class GroupRuleAdmin(ForAdministrators):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         made = outside.create_rule(
-            actor=Actor.of(request.user),  # type: ignore[arg-type]
+            actor=Actor.of(request.user),
             pattern=obj.pattern,
             source=obj.source,
             team=obj.team,
@@ -143,7 +143,7 @@ class GroupRuleAdmin(ForAdministrators):
         obj.pk, obj.created_at = made.pk, made.created_at
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        outside.delete_rule(actor=Actor.of(request.user), rule=obj)  # type: ignore[arg-type]
+        outside.delete_rule(actor=Actor.of(request.user), rule=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
-from condahub.accounts.models import ApiToken, Grant, Organization, Team, User, UserKind
+from condahub.accounts.models import MANUAL, ApiToken, Grant, Organization, RoleSource, Team, User, UserKind
 from condahub.accounts.permissions import MEMBERS_PERMISSION, Level
 from condahub.accounts.policy import HUB, AccessTarget, Actor, HasAccessTarget, Permission, Role, can, require, target_of
 from condahub.errors import NotFound
@@ -116,6 +116,12 @@ def _gathered(ways: Iterable[tuple[User, str, str]], target: AccessTarget) -> li
 def teams_of(actor: Actor, organization: Organization) -> QuerySet[Team]:
     require(actor, Permission.MEMBER_READ, organization)
     return Team.objects.filter(organization=organization).select_related("group")
+
+
+def outside_sources(teams: Iterable[Team]) -> dict[tuple[int, int], str]:
+    """(team, user) to the source of whoever is in a team by a group from outside; one query. For who may see the teams."""
+    rows = RoleSource.objects.filter(team__in=list(teams)).exclude(source=MANUAL)
+    return {(row.team_id, row.user_id): f"{row.source}: {row.group}" for row in rows if row.team_id is not None}
 
 
 def robots_of(actor: Actor, organization: Organization) -> QuerySet[User]:

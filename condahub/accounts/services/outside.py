@@ -154,7 +154,7 @@ def matching(pattern: str, groups: dict[str, str]) -> str:
 
 
 def _give(user: User, place: Place, source: str, group: str) -> None:
-    if not RoleSource.objects.filter(user=user, team_id=place.team_id, flag=place.flag).exists() and _has(user, place):
+    if not _is_kept(user, place) and _has(user, place):
         # Somebody gave it by hand before: it must outlast the group.
         RoleSource.objects.create(user=user, team_id=place.team_id, flag=place.flag, source=MANUAL)
     RoleSource.objects.create(user=user, team_id=place.team_id, flag=place.flag, source=source, group=group[:MAX_GROUP_CHARS])
@@ -172,7 +172,7 @@ def _give(user: User, place: Place, source: str, group: str) -> None:
 
 def _withdraw(user: User, place: Place, source: str, group: str) -> None:
     """The source keeps it no more; it goes unless another does."""
-    if RoleSource.objects.filter(user=user, team_id=place.team_id, flag=place.flag).exists() or not _has(user, place):
+    if _is_kept(user, place) or not _has(user, place):
         return
     if place.team_id is not None:
         team = Team.objects.select_related("group", "organization").get(pk=place.team_id)
@@ -185,6 +185,12 @@ def _withdraw(user: User, place: Place, source: str, group: str) -> None:
     setattr(user, FLAG_FIELDS[Flag(place.flag)], False)
     user.save(update_fields=[FLAG_FIELDS[Flag(place.flag)]])
     record(actor=SYSTEM, action="user.promote", target=user.username, details={place.flag: False, "source": source, "group": group})
+
+
+def _is_kept(user: User, place: Place) -> bool:
+    """Whether any source is written down for it."""
+    kept = RoleSource.objects.filter(user=user, flag=place.flag)
+    return (kept.filter(team=None) if place.team_id is None else kept.filter(team=place.team_id)).exists()
 
 
 def _has(user: User, place: Place) -> bool:

@@ -163,7 +163,7 @@ def remove_second_factors(*, actor: Actor, user: User) -> int:
     """Passkeys, app and recovery codes of somebody who lost them; his sessions end. Returns how many were there."""
     _require_power_over(actor, user)
     with transaction.atomic():
-        removed, _ = Authenticator.objects.filter(user=user).delete()
+        removed: int = Authenticator.objects.filter(user=user).delete()[0]
         if removed:
             end_sessions(user)
             record(actor=actor, action="second_factor.remove_all", target=user.username, details={"removed": removed})

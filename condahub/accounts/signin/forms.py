@@ -7,7 +7,7 @@ from typing import Any
 from allauth.account.forms import LoginForm, SignupForm
 
 
-class SignInForm(LoginForm):
+class SignInForm(LoginForm):  # type: ignore[misc]
     """Its name field is called `username`, as programs and password managers expect."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -20,7 +20,7 @@ class SignInForm(LoginForm):
         return str(super().add_prefix("username" if field_name == "login" else field_name))
 
 
-class SignUpForm(SignupForm):
+class SignUpForm(SignupForm):  # type: ignore[misc]
     """A person's own account; it is made as every other is, with its personal organization and its line in the audit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -118,10 +118,13 @@ def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
             return done(request, _path(found, "teams"), f"The team '{made.slug}' is there. Add people to it.")
         except HubError as refused:
             error = refused
-    rows = selectors.teams_of(request.actor, found).prefetch_related("group__user_set")
+    rows = list(selectors.teams_of(request.actor, found).prefetch_related("group__user_set"))
+    sources = selectors.outside_sources(rows)
     context = {
         **organization_head(request, found, "teams"),
-        "teams": [{"team": team, "people": list(team.group.user_set.all())} for team in rows],
+        "teams": [
+            {"team": team, "people": [(user, sources.get((team.pk, user.pk), "")) for user in team.group.user_set.all()]} for team in rows
+        ],
         "form": form,
         "may_change": can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal,
     }

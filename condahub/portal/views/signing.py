@@ -88,7 +88,9 @@ class SignInView(account_views.LoginView):  # type: ignore[misc]
         if error is None:
             refused: HttpResponse = super().form_invalid(form)
             return refused
-        return self.render_to_response(self.get_context_data(form=form, error=error), status=error.status, headers=error.headers)
+        context = self.get_context_data(form=form, error=error)
+        slowed: HttpResponse = self.render_to_response(context, status=error.status, headers=error.headers)
+        return slowed
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)
@@ -130,7 +132,8 @@ def email(request: HttpRequest) -> HttpResponseBase:
 
 
 def _has_verified(request: HttpRequest) -> bool:
-    return EmailAddress.objects.filter(user=request.user.pk, email__iexact=request.POST.get("email", ""), verified=True).exists()
+    found = EmailAddress.objects.filter(user=request.user.pk, email__iexact=request.POST.get("email", ""), verified=True)
+    return bool(found.exists())
 
 
 @page(anonymous=True, methods=("POST",))
