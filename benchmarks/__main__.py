@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import archive, ingest, large, lazy, memory, policies, publish, quetz, serving, virtual
+from benchmarks import archive, builds, ingest, large, lazy, memory, mirror, policies, publish, quetz, serving, virtual
 from benchmarks.load import NoWrk
 from benchmarks.report import Row, as_markdown, as_text, machine, summary
 from benchmarks.servers import NoNginx
@@ -26,7 +26,9 @@ SECTIONS = {
     "ingest": ingest,
     "policies": policies,
     "lazy": lazy,
+    "mirror": mirror,
     "archive": archive,
+    "builds": builds,
     "virtual": virtual,
 }
 

@@ -1,30 +1,31 @@
-"""Measures a mirror's first and second run of many small packages against a bare downloader and conda-mirror, over loopback.
-
-`python -m benchmarks.mirror [packages]`; conda-mirror joins in when CONDA_MIRROR names its command.
-"""
+"""Mirroring: many small packages against a bare downloader and conda-mirror, and an index of the largest size, over loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import shutil
-import socketserver
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
 import zstandard
 
+from benchmarks import conda_mirror
+from benchmarks.report import Row, at_most, noted
+from benchmarks.servers import NoNginx, running
+from benchmarks.workshop import Workshop
+from condahub.ops.roles import HOME
+from condahub.ops.supervise import any_free_port
 from condahub.packages.maker import make_package
 from mirrors_app.core.config import MirrorConfig
 from mirrors_app.core.fetch import FetchSettings
@@ -32,7 +33,17 @@ from mirrors_app.core.folder import FolderTarget
 from mirrors_app.core.run import RunReport, sync
 from mirrors_app.core.ssrf import make_guard
 
+TITLE = "mirroring into a folder"
 PACKAGES = 5_000
+QUICK_PACKAGES = 500
+LEAST_SHARE = 0.8
+LEAST_TIMES = 6.0
+NO_CHANGE_SECONDS = 0.05
+INGEST_SECONDS = 30.0
+INGEST_MIB = 1024.0
+CHANGED_SECONDS = {"shards": 2.0, "zst": 8.0}
+LARGE_STEP_SECONDS = 1800
+MIB = 1024**2
 CONTENT_BYTES = 3_800
 CONNECTIONS = 32
 SUBDIR = "linux-64"
@@ -65,30 +76,24 @@ def make_channel(folder: Path, count: int) -> dict[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The folder over HTTP: by nginx where it is installed, else by a child process."""
-    with socketserver.TCPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as free:
-        port = free.server_address[1]
+def serving(folder: Path, extra: str = "") -> Iterator[str]:
+    """The folder over HTTP by nginx. extra: more of its server's configuration. Raises NoNginx."""
+    port = any_free_port()
     nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if nginx is None:
-        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
-    else:
-        work = Path(tempfile.mkdtemp())
+        raise NoNginx("nginx is missing: `apt-get install nginx`")
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
         (work / "nginx.conf").write_text(
             f"daemon off; worker_processes 1; pid {work}/pid; error_log {work}/error; {'user root;' if os.getuid() == 0 else ''}"
             "events { worker_connections 512; }"
             f"http {{ access_log off; sendfile on; keepalive_requests 100000; client_body_temp_path {work}/a; proxy_temp_path {work}/b;"
             f" fastcgi_temp_path {work}/c; uwsgi_temp_path {work}/d; scgi_temp_path {work}/e;"
-            f" server {{ listen 127.0.0.1:{port}; root {folder}; }} }}"
+            f" server {{ listen 127.0.0.1:{port}; root {folder}; {extra} }} }}"
         )
         command = [nginx, "-c", str(work / "nginx.conf")]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait()
+        with running(command, port=port, environment={}, log=work / "log") as url:
+            yield f"{url}/"
 
 
 async def bare(url: str, folder: Path, records: dict[str, dict[str, Any]]) -> None:
@@ -108,43 +113,96 @@ async def bare(url: str, folder: Path, records: dict[str, dict[str, Any]]) -> No
 
 
 def ours(url: str, folder: Path) -> RunReport:
-    """One run of the mirror into a folder: verified, inspected, journalled, durable, indexed."""
+    """One run of the mirror into a folder: verified, identified, journalled, durable, indexed."""
     fetch = FetchSettings(connections_per_host=CONNECTIONS, guard=make_guard(networks=["127.0.0.0/8"]))
     config = MirrorConfig(upstreams=(url,), subdirs=(SUBDIR,), fetch=fetch)
     with FolderTarget(folder) as target:
-        report = asyncio.run(sync(config, target))
+        report = asyncio.run(sync(config, target, depth="identity"))
     assert report.status == "ok", report.sentence()
     return report
 
 
-def seconds(what: str, call: Any, count: int) -> float:
+def run(shop: Workshop) -> Iterator[Row]:
+    """The small packages, then the large index."""
+    root = shop.folder / "mirror"
+    count = QUICK_PACKAGES if shop.quick else PACKAGES
+    shop.say(f"mirror: making {count:,} packages")
+    records = make_channel(root / "upstream", count)
+    with serving(root / "upstream") as url:
+        yield from _small(shop, root, url, records)
+    yield from _large(shop, root)
+
+
+def _small(shop: Workshop, root: Path, url: str, records: dict[str, dict[str, Any]]) -> Iterator[Row]:
+    plain, mine, count = [], [], len(records)
+    # In turn, so that what else the machine does meets both.
+    for lap in range(shop.rounds):
+        shop.say(f"mirror: round {lap + 1}")
+        theirs, mirrored = root / f"bare{lap}", root / f"ours{lap}"
+        plain.append(seconds(lambda folder=theirs: asyncio.run(bare(url, folder, records))))
+        mine.append(seconds(lambda folder=mirrored: ours(url, folder)))
+    yield noted("bare aiohttp with sha256, 32 connections, not durable", f"{median(plain):.2f} s", f"{count / median(plain):,.0f}/s")
+    share = median(one / other for one, other in zip(plain, mine, strict=True))
+    yield Row(
+        f"{count:,} packages of 5 KB, verified and durable",
+        f"{median(mine):.2f} s ({count / median(mine):,.0f}/s)",
+        f">= {LEAST_SHARE} of the bare one",
+        f"{share:.2f}",
+        None if shop.quick else share >= LEAST_SHARE,
+    )
+    again = median(seconds(lambda: ours(url, root / "ours0")) for _ in range(shop.rounds))
+    yield noted("again, nothing changed", f"{again * 1000:.0f} ms")
+    try:
+        command = conda_mirror.installed()
+    except conda_mirror.NoCondaMirror as error:
+        yield Row(f"conda-mirror not measured: {error}", "", met=False)
+        return
+    shop.say("mirror: conda-mirror")
+    other = seconds(lambda: conda_mirror.mirror(command, url, root / "theirs", subdir=SUBDIR))
+    times = other / median(mine)
+    yield Row(
+        f"{conda_mirror.REQUIREMENT}, the same packages",
+        f"{other:.1f} s",
+        f"condahub >= {LEAST_TIMES:.0f} times as fast",
+        f"{times:.1f}",
+        None if shop.quick else times >= LEAST_TIMES,
+    )
+
+
+def _large(shop: Workshop, root: Path) -> Iterator[Row]:
+    """First ingest, no change and 500 changed records, over each form of the index; each in processes of its own."""
+    shop.say(f"mirror: an index of {shop.most:,} records")
+    upstream, size = root / "large", f"{shop.most:,} records"
+    _step("make", str(upstream), str(shop.most))
+    forms = {"shards": "", "zst": "location ~ shards { return 404; }"}
+    with contextlib.ExitStack() as stack:
+        urls = {form: stack.enter_context(serving(upstream, extra)) for form, extra in forms.items()}
+        for form, url in urls.items():
+            shop.say(f"mirror: first ingest over {form}")
+            found = _step("run", url, str(root / f"large-{form}"), "3")
+            first, *unchanged = found["seconds"]
+            yield at_most(f"first ingest over {form}, {size}", first, INGEST_SECONDS, "s", binding=not shop.quick)
+            yield at_most(f"its peak memory, {form}", found["peak_bytes"] / MIB, INGEST_MIB, "MiB", binding=not shop.quick)
+            # The conditional GET is in it.
+            yield at_most(f"nothing changed, {form}", min(unchanged) * 1000, NO_CHANGE_SECONDS * 1000, "ms")
+        _step("change", str(upstream))
+        for form, url in urls.items():
+            found = _step("run", url, str(root / f"large-{form}"), "1")
+            more = f"{found['changed'][0]} changed, {found['peak_bytes'] / MIB:,.0f} MiB"
+            limit = CHANGED_SECONDS[form]
+            yield at_most(f"changed records planned and published over {form}", found["seconds"][0], limit, "s", more=more)
+
+
+def _step(*words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.mirror_large", *words]
+    done = subprocess.run(command, cwd=HOME, stdout=subprocess.PIPE, check=True, timeout=LARGE_STEP_SECONDS)
+    found: dict[str, Any] = json.loads(done.stdout or b"{}")
+    return found
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long it takes, begun with nothing left to be written to the disk."""
     os.sync()
     started = time.perf_counter()
     call()
-    taken = time.perf_counter() - started
-    print(f"{what:<44}{taken:8.2f} s{count / taken:10.0f} a second")
-    return taken
-
-
-def main() -> None:
-    """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else PACKAGES
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        records = make_channel(root / "upstream", count)
-        with serving(root / "upstream") as url:
-            # Twice, so that neither has the warmer caches.
-            for lap in range(2):
-                theirs, mirrored = root / f"bare{lap}", root / f"ours{lap}"
-                plain = seconds("bare aiohttp, sha256, not durable", partial(asyncio.run, bare(url, theirs, records)), count)
-                mine = seconds("condahub mirror, durable", partial(ours, url, mirrored), count)
-                print(f"  of the bare one: {plain / mine:.2f}")
-            seconds("condahub mirror again, nothing changed", lambda: ours(url, root / "ours1"), count)
-            if command := os.environ.get("CONDA_MIRROR"):
-                arguments = ["--upstream-channel", url.rstrip("/"), "--target-directory", str(root / "theirs"), "--platform", SUBDIR]
-                other = seconds("conda-mirror", lambda: subprocess.run([command, *arguments, "--no-progress"], check=True), count)
-                print(f"  condahub is {other / mine:.1f} times as fast")
-
-
-if __name__ == "__main__":
-    main()
+    return time.perf_counter() - started
