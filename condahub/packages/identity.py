@@ -99,6 +99,8 @@ class _Reading:
         if documents is None or _INDEX not in documents or not self._is_bounded(members[pkg]):
             return None
         raw = documents[_INDEX]
+        if len(raw) > self._limits.max_index_bytes:
+            return None
         index = _index.decode(raw)
         if (index.name, index.version, index.build) != (self._name.name, self._name.version, self._name.build):
             return None
