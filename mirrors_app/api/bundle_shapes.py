@@ -87,7 +87,7 @@ class ImportAnswer(Answer):
     id = serializers.IntegerField()
     channel = serializers.CharField(source="channel.name")
     state = serializers.ChoiceField(choices=ImportState.choices)
-    source = serializers.CharField(source="source_name")
+    source_name = serializers.CharField()
     source_revision = serializers.IntegerField()
     sequence = serializers.IntegerField()
     signer = serializers.CharField()
@@ -152,4 +152,4 @@ class SigningKeyAnswer(KeyAnswer):
 class TrustedKeyAnswer(KeyAnswer):
     added_at = serializers.DateTimeField()
     added_by = serializers.CharField()
-    follows = serializers.SlugRelatedField(slug_field="public", read_only=True, allow_null=True)
+    follows = serializers.CharField(source="follows.public", default=None, allow_null=True)

@@ -155,10 +155,10 @@ def _content(path: Path) -> Callable[[], Iterator[bytes]]:
 
 def _said(channel: str, done: dict[str, Any]) -> str:
     if done["state"] == "unchanged":
-        return f"{channel} has revision {done['source_revision']} of {done['source']} already: nothing was changed."
+        return f"{channel} has revision {done['source_revision']} of {done['source_name']} already: nothing was changed."
     result = done["result"]
     counts = ", ".join(f"{result[key]} {key.replace('_', ' ')}" for key in ("added", "changed", "removed", "kept_here") if result.get(key))
-    lines = [f"{channel} shows revision {done['source_revision']} of {done['source']} now: {counts or 'no file changed'}."]
+    lines = [f"{channel} shows revision {done['source_revision']} of {done['source_name']} now: {counts or 'no file changed'}."]
     if proposed := result.get("policies_proposed"):
         lines.append(f"The source's rules differ from those here, and wait for you: {', '.join(proposed)}.")
     if waiting := result.get("advisories_not_loaded"):

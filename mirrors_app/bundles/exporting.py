@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -200,18 +200,18 @@ def _write_parts(export: BundleExport, plan: Plan, watch: Watch) -> None:
     for part in parts:
         if part.number in written:
             continue
-        _write(export, part, watch, lambda size, before=done: watch.progress(before + size, total))
+        _write(export, part, watch, before=done, total=total)
         done += part.size
         watch.progress(done, total)
 
 
-def _write(export: BundleExport, plan: PartPlan, watch: Watch, progress: Callable[[int], None]) -> None:
+def _write(export: BundleExport, plan: PartPlan, watch: Watch, *, before: int, total: int) -> None:
     store = blobs(NAMESPACE)
     with store.temporary(plan.size) as temporary:
 
         def write(data: bytes) -> None:
             temporary.write(data)
-            progress(temporary.size)
+            watch.progress(before + temporary.size, total)
 
         part = write_part(plan, _Stores(), write, check=watch.check)
         store.keep(temporary)

@@ -110,8 +110,8 @@ def _plan(gathered: _Gathered, documents: list[BundleFile], state: str, revision
         bytes=sum(one.size for one in packages),
         left_out=len(gathered.left_out),
     )
-    files = [tuple(one) for one in (*gathered.records, *documents, *packages)]
-    return Plan(files, gathered.takes, counts, state, revision, sorted(gathered.left_out))  # type: ignore[arg-type] - tuples of those
+    files = [(one.path, one.size, one.sha256) for one in (*gathered.records, *documents, *packages)]
+    return Plan(files, gathered.takes, counts, state, revision, sorted(gathered.left_out))
 
 
 def _documents(export: BundleExport, names: set[str]) -> list[BundleFile]:

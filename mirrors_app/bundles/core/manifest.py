@@ -162,7 +162,8 @@ def read_manifest(raw: bytes) -> Manifest:
 
 def _check(manifest: Manifest) -> None:
     digests = [manifest.head.state, manifest.signer.key, *(part.sha256 for part in manifest.parts)]
-    digests += [one for one in (manifest.previous, manifest.base and manifest.base.state) if one is not None]
+    digests += [manifest.previous] if manifest.previous is not None else []
+    digests += [manifest.base.state] if manifest.base is not None else []
     if not all(_SHA256.fullmatch(one) for one in digests):
         raise malformed("The manifest holds a digest that is none.")
     if min(manifest.sequence, manifest.head.revision, manifest.base.revision if manifest.base else 0) < 0:
