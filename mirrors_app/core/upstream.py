@@ -17,7 +17,8 @@ from condahub.packages.errors import shown
 from condahub.packages.names import check_subdir
 from mirrors_app.core.compressed import open_bz2, open_zstd
 from mirrors_app.core.errors import UpstreamBroken, UpstreamError, UpstreamMissing
-from mirrors_app.core.fetch import MIB, Fetcher, Validators
+from mirrors_app.core.fetch import MIB, Fetcher
+from mirrors_app.core.parts import Validators
 from mirrors_app.core.records import (
     RAW_HASH_KEYS,
     BadRecord,

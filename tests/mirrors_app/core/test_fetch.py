@@ -19,8 +19,9 @@ from mirrors_app.core.compressed import open_bz2, open_zstd
 from mirrors_app.core.config import channel_address
 from mirrors_app.core.credentials import Credentials, split_credentials
 from mirrors_app.core.errors import BadConfiguration, ForbiddenAddress, UpstreamBroken, UpstreamError, UpstreamTooLarge, WindowClosed
-from mirrors_app.core.fetch import Answer, Fetcher, FetchSettings
+from mirrors_app.core.fetch import Fetcher, FetchSettings
 from mirrors_app.core.pace import Window, check_windows, retry_after_seconds
+from mirrors_app.core.parts import Answer
 from mirrors_app.core.run import RunReport
 from mirrors_app.core.ssrf import make_guard
 from tests.mirrors_app.core.conftest import QUICK, served
