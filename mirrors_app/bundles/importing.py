@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from channels_app.index.publish import publish_dirty
 from channels_app.models import Channel, ChannelKind, PackageFile
 from channels_app.services import quotas
 from condahub.accounts.policy import HUB, Actor, Permission, can, require
@@ -264,9 +265,7 @@ def run_import(taken: BundleImport, watch: Watch | None = None) -> BundleImport:
     try:
         manifest = manifest_of(taken)
         if decide(position_of(taken.channel), manifest) == "unchanged":
-            _move(taken, ImportState.UNCHANGED, ended_at=timezone.now(), revision=taken.channel.head)
-            watch.log("The channel has this state already: nothing was changed.")
-            return taken
+            return _found_here(taken, watch)
         with quotas.telling(taken.channel):
             quotas.require_room(taken.channel, _package_bytes(manifest))
         place = _place(taken)
@@ -281,6 +280,18 @@ def run_import(taken: BundleImport, watch: Watch | None = None) -> BundleImport:
             _refuse(taken, error)
         raise
     taken.refresh_from_db()
+    return taken
+
+
+def _found_here(taken: BundleImport, watch: Watch) -> BundleImport:
+    """The channel has this state: from earlier, or from this very import, which was killed before it could say so."""
+    revision = publish_dirty(taken.channel_id)
+    if taken.result:
+        publishing.settle_import(taken, revision)
+        taken.refresh_from_db()
+    else:
+        _move(taken, ImportState.UNCHANGED, ended_at=timezone.now(), revision=revision)
+        watch.log("The channel has this state already: nothing was changed.")
     return taken
 
 

@@ -96,7 +96,12 @@ def publish(taken: BundleImport, manifest: Manifest, place: Place, *, check: Cal
         selectors.bump(channel)
         _note(channel, taken, manifest, told)
     revision = publish_dirty(taken.channel_id)
-    BundleImport.objects.filter(pk=taken.pk).update(revision=revision)
+    settle_import(taken, revision)
+
+
+def settle_import(taken: BundleImport, revision: int) -> None:
+    """It is done once its revision is there, and not before. An import that was killed in between is settled by its next run."""
+    BundleImport.objects.filter(pk=taken.pk).update(state=ImportState.DONE, revision=revision, ended_at=timezone.now())
 
 
 def _require_order(channel: Channel, manifest: Manifest) -> None:
@@ -349,9 +354,7 @@ def _note(channel: Channel, taken: BundleImport, manifest: Manifest, told: dict[
     )
     taken.verified.all().delete()
     taken.pieces.all().delete()
-    BundleImport.objects.filter(pk=taken.pk).update(
-        state=ImportState.DONE, result=told, ended_at=timezone.now(), error_code="", error_sentence=""
-    )
+    BundleImport.objects.filter(pk=taken.pk).update(result=told, error_code="", error_sentence="")
     details = {"from": manifest.subject.name, "revision": manifest.head.revision, "signer": taken.signer, **told}
     audit(
         actor=on_behalf_of(taken),

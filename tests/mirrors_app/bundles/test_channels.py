@@ -547,3 +547,27 @@ def test_records_come_back_bit_for_bit(push: Push, carry_out: Exporter, carry_in
     assert ours.first_sight.replace(microsecond=0) == theirs.first_sight.replace(microsecond=0)
     assert canonical_json(json.loads(ours.record)).decode() == ours.record
     assert BundleImport.objects.get().result["added"] == 1
+
+
+def test_an_import_killed_between_its_rows_and_its_revision_is_settled(
+    push: Push, carry_out: Exporter, carry_in: Importer, outside: Channel, inside: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirrors_app.bundles import publishing
+
+    class Killed(BaseException):
+        pass
+
+    def killed(channel_id: int) -> int:
+        raise Killed
+
+    push(name="one", version="1.0")
+    folder = carry_out()
+    with monkeypatch.context() as patched:
+        patched.setattr(publishing, "publish_dirty", killed)
+        with pytest.raises(Killed):
+            carry_in(folder)
+    taken = BundleImport.objects.select_related("channel__organization").get()
+    assert taken.state == ImportState.RUNNING and shown(inside) == {}
+    done = importing.run_import(taken)
+    assert (done.state, done.result["added"]) == (ImportState.DONE, 1)
+    assert done.revision == Channel.objects.get(pk=inside.pk).head and shown(inside) == shown(outside)
