@@ -33,9 +33,14 @@ def stagings() -> Path:
     return root() / ".s"
 
 
-def staging(key: str, attempt: int) -> Path:
-    """Of one attempt alone: one whose lease was lost may still be writing to its own."""
-    return stagings() / f"{key}-{attempt}"
+def attempt(key: str, number: int) -> Path:
+    """All that one attempt makes on its way: one whose lease was lost may still be writing to its own."""
+    return stagings() / f"{key}-{number}"
+
+
+def staging(key: str, number: int) -> Path:
+    """The prefix that an attempt puts together; what its children leave beside it goes with the attempt's folder."""
+    return attempt(key, number) / "prefix"
 
 
 def caches() -> Path:

@@ -241,7 +241,7 @@ def explained(text: str, conflict: Conflict) -> dict[str, Any]:
 
 def _hidden(build: Build, specs: Iterable[str]) -> list[dict[str, str]]:
     """The candidates for these that policy keeps back; each names its channel, whose readers alone are told of it."""
-    found: list[dict[str, str]] = []
+    found: dict[int, dict[str, str]] = {}
     platforms = {*build.request.get("platforms", []), "noarch"}
     channels = [row.channel for row in build.made_of.select_related("channel") if row.channel is not None]
     for spec in dict.fromkeys(spec.rpartition("::")[2].strip() for spec in specs):
@@ -250,14 +250,6 @@ def _hidden(build: Build, specs: Iterable[str]) -> list[dict[str, str]]:
         for channel in channels:
             for file in hidden_matching(channel, spec):
                 if file.subdir in platforms and len(found) < MAX_HIDDEN:
-                    found.append(
-                        {
-                            "spec": spec,
-                            "channel": channel.name,
-                            "subdir": file.subdir,
-                            "filename": file.filename,
-                            "verdict": file.verdict,
-                            "reason": file.verdict_reason,
-                        }
-                    )
-    return found
+                    row = {"spec": spec, "channel": channel.name, "subdir": file.subdir, "filename": file.filename}
+                    found.setdefault(file.pk, {**row, "verdict": file.verdict, "reason": file.verdict_reason})
+    return list(found.values())

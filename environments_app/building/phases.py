@@ -167,3 +167,4 @@ def place(context: BuildContext) -> None:
         # Left by an attempt that lost its lease in this very moment.
         prefixes.remove(context.prefix)
         prefixes.place(context.staging, context.prefix)
+    prefixes.remove(context.staging.parent)

@@ -99,7 +99,10 @@ def _attempt(job: JobContext, build: Build, limits: Limits) -> dict[str, Any]:
                 timings=timings,
             )
             made = _make(context)
-        outcome.complete(build, job, made, timings)
+        with transaction.atomic():
+            outcome.complete(build, job, made, timings)
+            # Whoever sees that it is completed finds it in its place.
+            links.refresh(build.environment_id)
     except jobs.LeaseLost:
         _remove_staging(build, job)
         raise
@@ -138,8 +141,7 @@ def _make(context: BuildContext) -> Made:
         known = outcome.same_packages(build, context.lock) if wants_wheels else None
     if known is not None and known.lock is not None:
         context.job.log(f"The same packages as build {known.number}: its folder is used.")
-        if context.staging.exists():
-            prefixes.remove(context.staging)
+        prefixes.remove(context.staging.parent)
         return Made(type(context.lock).from_bytes(bytes(known.lock.content)), known.prefix, known.size, tuple(known.link_scripts))
     phases.compile_bytecode(context)
     phases.place(context)
@@ -172,11 +174,13 @@ def _clean_up(job: JobContext, build: Build) -> None:
         _remove_staging(build, job)
         raise
     remove_leftovers(build)
+    # Should it be the end itself that failed, they lead where there is nothing.
+    links.refresh(build.environment_id)
 
 
 def _remove_staging(build: Build, job: JobContext) -> None:
     # The lease is another's, and so is everything but this attempt's own folder.
-    prefixes.remove(folders.staging(build.key, job.job.fencing))
+    prefixes.remove(folders.attempt(build.key, job.job.fencing))
 
 
 def after(build: Build) -> None:

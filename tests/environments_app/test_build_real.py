@@ -81,7 +81,7 @@ def at(hub: Site, name: str, phases: tuple[str, ...]) -> tuple[int, dict[str, An
     return number, hub.until(name, number, lambda build: build["phase"] in phases or build["state"] in ENDED)
 
 
-@pytest.mark.parametrize("phases", [("solve",), ("fetch", "link"), ("compile",)])
+@pytest.mark.parametrize("phases", [("solve",), ("fetch", "link"), ("compile",)], ids=" ".join)
 def test_a_worker_that_is_killed_leaves_a_build_that_ends_and_nothing_else(hub: Site, phases: tuple[str, ...]) -> None:
     name = f"killed-{phases[0]}"
     number, _ = at(hub, name, phases)
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_leaves_a_build_that_ends_and_nothing_else(hub: 
     hub.until_tidy()
 
 
-@pytest.mark.parametrize("phases", [("queued",), ("solve",), ("fetch", "link"), ("compile",)])
+@pytest.mark.parametrize("phases", [("queued",), ("solve",), ("fetch", "link"), ("compile",)], ids=" ".join)
 def test_a_build_is_cancelled_in_any_phase(hub: Site, phases: tuple[str, ...]) -> None:
     name = f"stopped-{phases[0]}"
     if phases == ("queued",):
