@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.http import HttpResponseBase
 from django.urls import register_converter
 from drf_spectacular.types import OpenApiTypes
@@ -21,6 +22,7 @@ from condahub.errors import NotFound
 from environments_app import selectors
 from environments_app.api.shapes import BuildDetail
 from environments_app.artifacts import archiving, services
+from environments_app.artifacts.texts import lock_of
 from environments_app.faces import artifacts as face
 from environments_app.models import ArtifactKind, ArtifactState, Build
 
@@ -77,6 +79,15 @@ class PendingAnswer(Answer):
     location = serializers.CharField()
 
 
+class LockAnswer(Answer):
+    """What `condahub env pull` puts together: see condahub.engine.lock.HubLock, which names channels, revisions and files, never a host."""
+
+    number = serializers.IntegerField()
+    variables = serializers.DictField(child=serializers.CharField(), help_text="Set when it is activated.")
+    dependencies = serializers.ListField(child=serializers.CharField(), help_text="What was asked for.")
+    lock = serializers.DictField()
+
+
 class _ArtifactView(HubView):
     permission_classes = [Anybody]
     pagination_class: Any = None
@@ -103,6 +114,22 @@ class ArtifactsView(_ArtifactView):
         build = self.found(words)
         context = {**self.get_serializer_context(), "build": build}
         return Response(ListedAnswer(services.listed(build), many=True, context=context).data)
+
+
+class LockView(_ArtifactView):
+    @extend_schema(operation_id="builds_lock", responses=LockAnswer)
+    def get(self, request: Request, **words: Any) -> Response:
+        """Exactly which packages the build is made of, on each platform, with their hashes. 409 where it has not completed."""
+        build = self.found(words)
+        lock_of(build)
+        assert build.lock is not None
+        answer = {
+            "number": build.number,
+            "variables": build.request.get("variables") or {},
+            "dependencies": build.request.get("dependencies") or [],
+            "lock": orjson.loads(bytes(build.lock.content)),
+        }
+        return Response(LockAnswer(answer).data)
 
 
 class ArtifactView(_ArtifactView):

@@ -29,6 +29,7 @@ urlpatterns = [
     path(f"{_CHOSEN}/artifacts", artifacts.ArtifactsView.as_view()),
     path(f"{_CHOSEN}/artifacts/<text:kind>", artifacts.ArtifactView.as_view()),
     path(f"{_CHOSEN}/artifacts/<text:kind>/<text:platform>", artifacts.PlatformArtifactView.as_view()),
+    path(f"{_CHOSEN}/lock", artifacts.LockView.as_view()),
     path(f"{_BUILD}/wheels/<text:sha256>/<text:filename>", artifacts.WheelView.as_view()),
     path(f"{_BUILD}/archive", artifacts.ArchiveView.as_view()),
     path(f"{_BUILD}/restore", artifacts.RestoreView.as_view()),

@@ -198,6 +198,7 @@ GET    organizations/{organization}/environments/{environment}/builds/{build}/ar
 POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}         - - r c m o s R - F
 GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/lock                         - - r c m o s R - F
 GET    organizations/{organization}/environments/{environment}/builds/{build}/wheels/{wheel}/{filename}    - - r c m o s R - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/archive   - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/restore   - - - c m o s - - F
