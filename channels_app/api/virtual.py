@@ -101,6 +101,7 @@ class UnionReleaseView(HubView):
 
 class ShownInView(HubView):
     pagination_class = None
+    filter_backends = []
 
     @extend_schema(operation_id="shown_in_list", responses=shapes.ShownInAnswer(many=True))
     def get(self, request: Request, channel: str) -> Response:

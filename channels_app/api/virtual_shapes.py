@@ -13,7 +13,7 @@ NAMES_HELP = (
 )
 
 
-class MemberAnswer(Answer):
+class UnionMemberAnswer(Answer):
     name = serializers.CharField(allow_null=True, help_text="Null where the asker may not know the channel.")
     visibility = serializers.CharField(allow_null=True)
     revision = serializers.IntegerField(allow_null=True)
@@ -26,7 +26,7 @@ class UnionAnswer(Answer):
     channel = serializers.CharField()
     revision = serializers.IntegerField()
     state = serializers.ChoiceField([("following", "following"), ("current", "current")])
-    members = MemberAnswer(many=True, help_text="The highest first.")
+    members = UnionMemberAnswer(many=True, help_text="The highest first.")
     merged = serializers.ListField(child=serializers.CharField(), help_text="Names shown of all members that hold them.")
 
 
