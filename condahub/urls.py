@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("condahub.portal.urls_accounts")),
     # One door for signing in, the admin's too.
     path("admin/login/", RedirectView.as_view(url="/accounts/login/", query_string=True)),
+    path("admin/password_change/", RedirectView.as_view(url="/ui/account")),
     path("admin/", admin.site.urls),
     # Quetz's, Artifactory's and prefix.dev's clients.
     *urlpatterns_web,
