@@ -62,8 +62,8 @@ def _cpu_seconds() -> float:
 
 def _make_prefix(prefix: Path, most: int) -> tuple[int, int]:
     """An environment's folder with records in conda-meta; (files, bytes)."""
-    found = sorted({*_sources(Path(sysconfig.get_path("stdlib"))), *_sources(Path(sysconfig.get_path("platlib")))})
-    chosen = _mixed(found, most)
+    found = sorted({*sources(Path(sysconfig.get_path("stdlib"))), *sources(Path(sysconfig.get_path("platlib")))})
+    chosen = mixed(found, most)
     shares: list[list[str]] = [[] for _ in range(PACKAGES)]
     size = 0
     for number, source in enumerate(chosen):
@@ -87,7 +87,7 @@ def _make_prefix(prefix: Path, most: int) -> tuple[int, int]:
     return len(chosen), size
 
 
-def _mixed(found: list[Path], most: int) -> list[Path]:
+def mixed(found: list[Path], most: int) -> list[Path]:
     """As usual environments are: a few large libraries, which are most of the bytes, among many small files."""
     large: list[Path] = []
     wanted = LARGE_BYTES * most // FILES
@@ -99,7 +99,7 @@ def _mixed(found: list[Path], most: int) -> list[Path]:
     return sorted([*large, *(found[number * max(1, len(found) // small) % len(found)] for number in range(small))])
 
 
-def _sources(folder: Path) -> Iterator[Path]:
+def sources(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
         yield from (Path(parent, name) for name in names if not Path(parent, name).is_symlink())
