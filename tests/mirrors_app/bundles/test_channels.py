@@ -571,3 +571,34 @@ def test_an_import_killed_between_its_rows_and_its_revision_is_settled(
     done = importing.run_import(taken)
     assert (done.state, done.result["added"]) == (ImportState.DONE, 1)
     assert done.revision == Channel.objects.get(pk=inside.pk).head and shown(inside) == shown(outside)
+
+
+def test_an_import_goes_on_with_what_was_verified(
+    push: Push, carry_out: Exporter, carry_in: Importer, outside: Channel, inside: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirrors_app.bundles import verifying
+
+    read: list[str] = []
+    inspect = verifying.inspect
+
+    class Killed(BaseException):
+        pass
+
+    def counted(path: Path, *, filename: str) -> Any:
+        if len(read) == 3:
+            read.append("killed")
+            raise Killed
+        read.append(filename)
+        return inspect(path, filename=filename)
+
+    for number in range(5):
+        push(name=f"p{number}", version="1.0")
+    monkeypatch.setattr(verifying, "inspect", counted)
+    folder = carry_out()
+    before = trace(inside)
+    with pytest.raises(Killed):
+        carry_in(folder)
+    assert trace(inside) == before
+    importing.run_import(BundleImport.objects.select_related("channel__organization").get())
+    assert read == [f"p{number}-1.0-0.conda" for number in range(3)] + ["killed", "p3-1.0-0.conda", "p4-1.0-0.conda"]
+    assert shown(inside) == shown(outside)
