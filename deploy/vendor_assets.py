@@ -46,6 +46,17 @@ ASSETS = (
     Asset("@tabler/core", "1.6.1", [("dist/css/tabler.min.css", "tabler.min.css")]),
     Asset("htmx.org", "2.0.11", [("dist/htmx.min.js", "htmx.min.js"), ("LICENSE", "htmx.LICENSE")]),
     Asset("@tabler/icons", "3.51.0", [("LICENSE", "tabler-icons.LICENSE")]),
+    Asset(
+        "@conda-store/conda-store-ui",
+        "2024.11.1",
+        [
+            ("dist/main.js", "main.js"),
+            ("dist/main.css", "main.css"),
+            ("LICENSE", "LICENSE"),
+            ("dist/main.js.LICENSE.txt", "main.js.LICENSE.txt"),
+        ],
+        SERVED / "conda-store-ui",
+    ),
     Asset("axe-core", "4.14.1", [("axe.min.js", "axe.min.js"), ("LICENSE", "axe.LICENSE")], FOR_TESTS),
 )
 MIT = """\
@@ -72,6 +83,8 @@ OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 """
 # A source map is fetched by a browser's tools alone, and would be looked for in vain.
+# A page of the hub's asks no other server for anything: the browser's own font takes the place of such a one.
+STRANGE_FONT = re.compile(rb"@font-face\{[^}]*url\(https?:[^}]*\}")
 SOURCE_MAP = re.compile(rb"\n?/[/*]# sourceMappingURL=[^\n]*")
 
 
@@ -87,16 +100,19 @@ def main() -> None:
             written = [_copied(package / source, asset.folder / name) for source, name in asset.files]
             if asset.package == "@tabler/icons":
                 written.append(_sprite(package, asset.folder / "icons.svg"))
+            listed = next(folder for folder in lines if asset.folder.is_relative_to(folder))
             for path in written:
-                lines[asset.folder].append(_row(path, asset.package, asset.version, about["license"]))
-            if asset.folder == SERVED:
+                lines[listed].append(_row(path, asset.package, asset.version, about["license"], below=listed))
+            if listed == SERVED:
                 _squeeze(path for path in written if path.suffix in (".css", ".js"))
     for folder, rows in lines.items():
         _write_list(folder, rows)
 
 
-def _row(path: Path, package: str, version: str, licence: str) -> str:
-    return f"| {path.name} | {package} | {version} | {licence} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+def _row(path: Path, package: str, version: str, licence: str, *, below: Path = SERVED) -> str:
+    return (
+        f"| {path.relative_to(below).as_posix()} | {package} | {version} | {licence} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+    )
 
 
 def _copied_text(target: Path) -> Path:
@@ -124,7 +140,7 @@ def _fetched(asset: Asset, scratch: Path) -> Path:
 
 def _copied(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(SOURCE_MAP.sub(b"", source.read_bytes()))
+    target.write_bytes(STRANGE_FONT.sub(b"", SOURCE_MAP.sub(b"", source.read_bytes())))
     return target
 
 
@@ -141,8 +157,8 @@ def _sprite(package: Path, target: Path) -> Path:
 
 def _write_list(folder: Path, rows: list[str]) -> None:
     head = (
-        "# Files of others\n\nCopied from npm by `python deploy/vendor_assets.py`, unchanged but for the comments that name source maps;"
-        " `icons.svg` holds the\noutline icons that the pages use; `.gz` is the same file compressed.\n\n"
+        "# Files of others\n\nCopied from npm by `python deploy/vendor_assets.py`, unchanged but for the comments that name source maps"
+        " and for fonts of other servers;\n`icons.svg` holds the outline icons that the pages use; `.gz` is the same file compressed.\n\n"
         "| file | package | version | licence | sha256 |\n|---|---|---|---|---|\n"
     )
     (folder / "VENDORED.md").write_text(head + "\n".join(rows) + "\n")
