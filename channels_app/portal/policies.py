@@ -27,7 +27,7 @@ from condahub.portal.page import PortalRequest, asked, done, failed, page, perso
 from condahub.portal.wording import counted, listed, size
 
 MEGABYTE = 1_000_000
-EFFECTS = [("hold", "Hold until somebody releases it"), ("deny", "Deny, in the past too")]
+EFFECTS = [("hold", "Hold until released"), ("deny", "Deny, in the past too")]
 SEVERITIES = [("", "no rule"), *((name.value, f"{name.value} or graver") for name in SEVERITY_RANK if name != "unknown")]
 LIFETIMES = [("7", "for 7 days"), ("30", "for 30 days"), ("90", "for 90 days"), ("365", "for a year")]
 LEVELS = {"installation": "This installation", "organization": "The organization", "channel": "This channel"}
