@@ -33,7 +33,7 @@ class Hub:
     """One hub, as one person or program meets it. A context manager; every method raises Failure or Unreachable."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        self.url = url
+        self.url, self.token = url, token
         self._signed_in = token is not None
         headers = {"User-Agent": f"condahub/{__version__}", "Accept": "application/json"}
         if token:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "search": (f"{_REMOTE}.account:search", "Find packages and channels."),
     "token": (f"{_REMOTE}.tokens:token", "List, create, revoke, rotate API tokens."),
     "org": (f"{_REMOTE}.organizations:org", "Organizations, their members and grants."),
+    "env": (f"{_REMOTE}.env:env", "Environments: create, build, compare; pull one here, run in it."),
     "jobs": (f"{_REMOTE}.jobs:jobs", "The hub's work: list, show, cancel."),
     "api": (f"{_REMOTE}.account:api", "Ask any path of the REST API."),
     "mirror": ("mirrors_app.cli:mirror", "Copy a channel into a folder, without a hub."),

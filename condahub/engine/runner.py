@@ -98,6 +98,13 @@ def child_environment(hosts: Iterable[str], *, threads: int | None = None) -> di
     return environment
 
 
+def personal_environment() -> dict[str, str]:
+    """The environment of a child on a person's own machine: it reaches what the person reaches, by the person's own proxy."""
+    closed = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    environment = {name: value for name, value in child_environment(()).items() if name.upper() not in closed}
+    return environment | {name: value for name, value in os.environ.items() if name.upper() in closed}
+
+
 def hosts_of(request: Request) -> set[str]:
     """The hosts of the request's channels."""
     return {channel.host for channel in request.channels} if isinstance(request, Solve | Install) else set()
@@ -116,13 +123,15 @@ def run(
     max_memory_bytes: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     hosts: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Answer:
     """Run one request in a child of its own and return its typed answer.
 
-    on_event gets progress and log lines; hosts: others that the hub's answers may redirect to. Raises EngineFailed with
+    on_event gets progress and log lines; hosts: others that the hub's answers may redirect to; environment: in place of
+    `child_environment`'s, for one that belongs to the person and not to a hub. Raises EngineFailed with
     the child's own code and sentence, `timed_out`, `out_of_memory`, or Cancelled; then no process of it is left.
     """
-    child = Child(child_environment({*hosts_of(request), *hosts}))
+    child = Child(child_environment({*hosts_of(request), *hosts}) if environment is None else environment)
     listener = Listener(on_event)
     deadline = time.monotonic() + timeout_seconds
     next_sample = 0.0
