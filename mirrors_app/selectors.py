@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from django.db.models import Max, OuterRef, Subquery
+from django.db.models import Case, CharField, F, Max, OuterRef, QuerySet, Subquery, Value, When
 
 from channels_app.models import Channel
 from channels_app.selectors import channel_for
@@ -12,11 +12,15 @@ from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import NotFound
 from condahub.jobs.models import Job
 from condahub.jobs.states import FINAL_STATES
-from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, RunState, SyncRun
+from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, RunState, SyncRun, Upstream
 
 # Of so many broken ones the dashboard picks those that the reader may mend.
 LOOKED_AT = 50
 SHOWN_BROKEN = 5
+NEVER, PAUSED = "never", "paused"
+# How a mirror stands: its run that goes on, that it is paused, that it never ran, or how its last run ended.
+STANDINGS = (*RunState.values, NEVER, PAUSED)
+STANDING_CHOICES = [(one, one) for one in STANDINGS]
 
 
 def mirror_of(channel: Channel) -> Mirror | None:
@@ -36,6 +40,31 @@ def mirror_for(actor: Actor, channel_name: str, permission: Permission = Permiss
     return found
 
 
+def mirrors_listed(actor: Actor) -> QuerySet[Mirror]:
+    """Those that the actor may read, with `name` and `standing` (of STANDINGS), and without their long texts."""
+    rows = Mirror.objects.visible_to(actor).select_related("channel__organization").prefetch_related("upstreams")
+    return standing(rows).annotate(name=F("channel__name")).defer("lock")
+
+
+def standing(rows: QuerySet[Mirror]) -> QuerySet[Mirror]:
+    """With `standing`, of STANDINGS."""
+    newest = SyncRun.objects.filter(mirror=OuterRef("pk")).order_by("-id").values("state")[:1]
+    return rows.annotate(last_state=Subquery(newest)).annotate(
+        standing=Case(
+            When(last_state=RunState.RUNNING, then=Value(str(RunState.RUNNING))),
+            When(paused=True, then=Value(PAUSED)),
+            When(last_state__isnull=True, then=Value(NEVER)),
+            default=F("last_state"),
+            output_field=CharField(),
+        )
+    )
+
+
+def with_standing(mirror: Mirror) -> Mirror:
+    """As one of `mirrors_listed`, read anew."""
+    return standing(Mirror.objects.select_related("channel__organization").prefetch_related("upstreams")).get(pk=mirror.pk)
+
+
 def latest_run(mirror: Mirror) -> SyncRun | None:
     """The run that goes on, else the last one that ended."""
     return SyncRun.objects.select_related("job").filter(mirror=mirror).order_by("-id").first()
@@ -53,6 +82,15 @@ def latest_runs(mirror_ids: Collection[int]) -> dict[int, SyncRun]:
     """The same of many mirrors, by their id; one query."""
     newest = SyncRun.objects.filter(mirror__in=mirror_ids).order_by().values("mirror").annotate(newest=Max("id")).values("newest")
     return {run.mirror_id: run for run in SyncRun.objects.filter(pk__in=newest)}
+
+
+def origins_of(names: Collection[str], actor: Actor) -> dict[str, str]:
+    """Channel -> its upstream's address, of mirrors with exactly one whose origin the actor may know (`mirror:read`); one query."""
+    rows = Upstream.objects.filter(mirror__in=Mirror.objects.visible_to(actor), mirror__channel__name__in=names)
+    found: dict[str, set[str]] = {}
+    for name, url in rows.values_list("mirror__channel__name", "url"):
+        found.setdefault(name, set()).add(url)
+    return {name: urls.pop() for name, urls in found.items() if len(urls) == 1}
 
 
 def broken_mirrors(actor: Actor) -> list[SyncRun]:

@@ -9,7 +9,7 @@ from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 from mirrors_app.models import PLAN_KIND, SYNC_KIND
-from mirrors_app.services import planning, schedules, syncing
+from mirrors_app.services import admitting, planning, schedules, syncing
 
 # A first run over a large upstream takes a night.
 SYNC_TIMEOUT_SECONDS = 48 * 3600
@@ -31,8 +31,8 @@ def plan(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 @job_kind("mirrors.due", lane="quick")
 def due(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Enqueue the mirrors whose time has come, and close the books of runs whose worker is gone."""
-    return {"enqueued": schedules.enqueue_due(), "closed": syncing.close_lost_runs()}
+    """Enqueue the mirrors whose time has come, close the books of runs whose worker is gone, and take back what was let in for a while."""
+    return {"enqueued": schedules.enqueue_due(), "closed": syncing.close_lost_runs(), "ended": admitting.end_admissions()}
 
 
 clock.register("mirrors due", kind="mirrors.due", every_seconds=DUE_EVERY_SECONDS)

@@ -19,7 +19,19 @@ from condahub.errors import Conflict, Forbidden, NotAuthenticated, Throttled, Un
 MAX_OPEN_REQUESTS = 200
 
 Listener = Callable[[PackageRequest], None]
+# (channel, spec, who asks) -> one of Missing, or "" where it knows nothing; called outside of transactions.
+Explainer = Callable[[Channel, str, Actor], str]
 _listeners: dict[str, Listener] = {}
+_explainers: dict[str, Explainer] = {}
+
+
+def explain_missing(name: str, explainer: Explainer) -> None:
+    """Have `explainer` say why a channel does not have what is asked for, where that is neither held nor denied.
+
+    For the apps that stand on this one, in `AppConfig.ready`.
+    """
+    if _explainers.setdefault(name, explainer) is not explainer:
+        raise ValueError(f"The explainer '{name}' is registered twice.")
 
 
 def on_answer(name: str, listener: Listener) -> None:
@@ -34,7 +46,7 @@ def on_answer(name: str, listener: Listener) -> None:
 def ask(*, actor: Actor, channel: Channel, spec: str, reason: str, missing: str = "", resume: str = "") -> tuple[PackageRequest, bool]:
     """Ask for what a channel that one may read does not show; the request, and whether it is a new one.
 
-    missing: why it is not there, where whoever asks knows better than the hub (a mirror's filters). Asking for the same again
+    missing: why it is not there, where whoever asks knows better than the hub. Asking for the same again
     while it waits gives the same request. Raises NotAuthenticated, Forbidden, Conflict, Unprocessable, Throttled.
     """
     if actor.is_anonymous or not actor.is_active:
@@ -45,6 +57,8 @@ def ask(*, actor: Actor, channel: Channel, spec: str, reason: str, missing: str 
         raise Unprocessable(f"'{spec[:100]}' names no package.", code="bad_spec", hint="Such as numpy, numpy >=2 or numpy =2.1.0=py312_0.")
     if not reason:
         raise Unprocessable("Say why you need it.", code="reason_missing", hint="Who answers reads the reason.")
+    # Before the transaction: looking through an upstream's index takes a while.
+    missing = next(filter(None, (explain(channel, spec, actor) for explain in _explainers.values())), missing)
     with transaction.atomic():
         own = PackageRequest.objects.filter(asker_id=actor.user_id, asked_by=actor.label, state=RequestState.ASKED)
         waiting = own.select_related("channel").filter(channel=channel, spec=spec, resume=resume).first()

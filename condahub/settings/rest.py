@@ -47,6 +47,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "BundleExportStateEnum": "mirrors_app.models.ExportState",
         "BundleImportStateEnum": "mirrors_app.models.ImportState",
         "MirrorRunStateEnum": "mirrors_app.models.RunState",
+        "MirrorStandingEnum": "mirrors_app.selectors.STANDING_CHOICES",
         "RequestStateEnum": "channels_app.models.RequestState",
         "DeliveryStateEnum": "condahub.events.models.DeliveryState",
         "BuildStateEnum": "environments_app.models.BuildState",

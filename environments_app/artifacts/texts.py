@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ import yaml
 from django.conf import settings
 
 from channels_app import origins
+from condahub.accounts.policy import Actor
 from condahub.engine.lock import HubLock
 from condahub.engine.lock_writing import Addresses, conda_lock, explicit, pinned_environment, pixi_lock
 from condahub.engine.records import CondaRecord, PypiRecord
@@ -27,11 +28,14 @@ DIGESTS = ("md5", "sha256")
 
 @dataclass(frozen=True)
 class Options:
-    """upstream: original addresses where they are known; pixi_version: 6 or 7; digest: of an explicit file."""
+    """upstream: original addresses where they are known; pixi_version: 6 or 7; digest: of an explicit file; reader: who is to read it,
+    as where a channel comes from is not for everybody to know.
+    """
 
     upstream: bool = False
     pixi_version: int = 6
     digest: str = "md5"
+    reader: Actor = field(default_factory=Actor.anonymous)
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Options:
@@ -82,7 +86,7 @@ def build_address(build: Build) -> str:
 
 def addresses(build: Build, lock: HubLock, options: Options) -> Addresses:
     """This hub's addresses of everything that a lock names; or the original ones, where the hub knows them."""
-    known = origins.origins_of([one.name for one in lock.channels]) if options.upstream else {}
+    known = origins.origins_of([one.name for one in lock.channels], options.reader) if options.upstream else {}
     fetched_from = _fetched_from(build) if options.upstream else {}
 
     def channel(name: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from django.db import connection
@@ -81,7 +81,7 @@ def _text(request: HttpRequest, actor: Actor, asked: Asked) -> HttpResponseBase:
     if asked.kind.kind == ArtifactKind.LOG:
         # A log is written by the job, and names what only those who may read jobs there should see.
         require(actor, Permission.JOB_READ, asked.build)
-    data = render(asked.build, asked.kind, asked.platform, asked.options)
+    data = render(asked.build, asked.kind, asked.platform, replace(asked.options, reader=actor))
     return serve_bytes(
         request,
         data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -58,7 +58,8 @@ class Filters:
     exclude. readded: MatchSpecs that no exclude holds against. names, excluded_names: the same by lists of names. newest_versions:
     of each name in each subdir; max_bytes: of one package; licenses, excluded_licenses: globs, any case; built_after, built_before:
     the builder's timestamp; 0, () and None mean no limit. with_dependencies: what chosen packages need enters too, from the subdir
-    and noarch, older versions as well, but never against an exclude or a limit. blacklist, whitelist: conda-mirror's.
+    and noarch, older versions as well, but never against an exclude or a limit. blacklist, whitelist: conda-mirror's. admitted:
+    MatchSpecs of what enters whatever the rest says.
     """
 
     include: tuple[str, ...] = ()
@@ -75,9 +76,10 @@ class Filters:
     with_dependencies: bool = False
     blacklist: tuple[GlobRule, ...] = ()
     whitelist: tuple[GlobRule, ...] = ()
+    admitted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for text in (*self.include, *self.exclude, *self.readded):
+        for text in (*self.include, *self.exclude, *self.readded, *self.admitted):
             if versions.parse_pattern(text) is None:
                 raise BadConfiguration(f"'{text[:120]}' is not a MatchSpec.", hint="Write 'numpy >=1.26', 'py*' or '*[license=MIT]'.")
 
@@ -89,7 +91,7 @@ class Filters:
     @property
     def is_open(self) -> bool:
         """Whether everything enters."""
-        return self == Filters(with_dependencies=self.with_dependencies)
+        return replace(self, admitted=()) == Filters(with_dependencies=self.with_dependencies)
 
     def fingerprint(self) -> str:
         """Changes when the filters do."""
@@ -142,7 +144,7 @@ class _Deciding:
     def __init__(self, filters: Filters, candidates: Sequence[Candidate]) -> None:
         self.filters, self.candidates = filters, candidates
         self.includes, self.excludes = _Specs(filters.include), _Specs(filters.exclude)
-        self.readded = _Specs(filters.readded)
+        self.readded, self.admitted = _Specs(filters.readded), _Specs(filters.admitted)
         self.chooses = bool(filters.include or filters.names)
 
     def decide(self) -> Decision:
@@ -159,6 +161,10 @@ class _Deciding:
             unchosen |= {key: reason for key, reason in rules.left_out(self.candidates).items() if key not in barred}
         if filters.newest_versions:
             self._keep_newest(barred, unchosen)
+        for one in self.candidates if filters.admitted else ():
+            if (one.key in barred or one.key in unchosen) and self.admitted.first(one) is not None:
+                barred.pop(one.key, None)
+                unchosen.pop(one.key, None)
         broken: list[Broken] = []
         if filters.with_dependencies and not (filters.blacklist or filters.whitelist):
             broken = Closure(self.candidates, barred, unchosen).close()

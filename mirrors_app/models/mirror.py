@@ -67,7 +67,8 @@ class Mirror(models.Model):
 
     filters: the keyword arguments of `core.filters.Filters` as JSON; lock: the text of a pixi.lock, conda-lock.yml or explicit file;
     windows: hours as "22:00-06:00" in `time_zone`, downloads run in one of them only; sealed_proxy: `condahub.vault`, purpose mirror;
-    ca_bundle: PEM; approved: what `MirrorConfig.approved` holds, until a run has used it.
+    ca_bundle: PEM; admitted: what enters for a while though the filters leave it out, [{spec, until, request}], until in ISO 8601;
+    approved: what `MirrorConfig.approved` holds, until a run has used it.
     """
 
     channel = models.OneToOneField(Channel, on_delete=models.CASCADE, related_name="mirror")
@@ -97,6 +98,7 @@ class Mirror(models.Model):
     negative_cache_seconds = models.PositiveIntegerField(default=300)
     stale_after_seconds = models.PositiveIntegerField(default=3600)
 
+    admitted = models.JSONField(default=list, blank=True, editable=False)
     approved = models.JSONField(default=list, blank=True, editable=False)
     # What the upstream had until then counts as seen long ago.
     first_synced_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -137,6 +139,23 @@ class Upstream(models.Model):
     class Meta:
         ordering = ("mirror_id", "position")
         constraints = (models.UniqueConstraint(fields=["mirror", "position"], name="upstream_position_unique"),)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class RegisteredMirror(models.Model):
+    """Another server that says it mirrors one of our channels (Quetz's registry); told to those who read the channel, never asked."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="registered_mirrors")
+    url = models.CharField(max_length=500)
+    api_endpoint = models.CharField(max_length=500, blank=True)
+    metrics_endpoint = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=["channel", "url"], name="registered_mirror_unique"),)
 
     def __str__(self) -> str:
         return self.url

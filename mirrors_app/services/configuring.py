@@ -5,11 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.utils import timezone
 
 from condahub.engine.lockfiles import LockedPackage, read_lock
 from condahub.net.guard import Guard, check_url
@@ -87,7 +90,7 @@ def core_config(mirror: Mirror, *, instead: Mapping[str, Any] | None = None) -> 
             upstreams=tuple(one.url for one in mirror.upstreams.all()),
             subdirs=tuple(mirror.subdirs),
             credentials=credentials_by_url(mirror),
-            filters=read_filters(mirror.filters if instead is None else instead),
+            filters=replace(read_filters(mirror.filters if instead is None else instead), admitted=admitted_now(mirror)),
             lock=read_lock_text(mirror.lock) if mirror.mode == MirrorMode.LOCK else None,
             removed=mirror.removed,  # type: ignore[arg-type]  # the choices are its words
             replaced=mirror.replaced,  # type: ignore[arg-type]
@@ -96,6 +99,12 @@ def core_config(mirror: Mirror, *, instead: Mapping[str, Any] | None = None) -> 
             fetch=fetch,
             max_packages=mirror.max_packages,
         )
+
+
+def admitted_now(mirror: Mirror) -> tuple[str, ...]:
+    """The specs of approved requests that have not run out."""
+    now = timezone.now()
+    return tuple(dict.fromkeys(one["spec"] for one in mirror.admitted if datetime.fromisoformat(one["until"]) > now))
 
 
 def read_lock_text(text: str) -> tuple[LockedPackage, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -22,15 +23,18 @@ from mirrors_app.services import filtering
 NOT_AN_INDEX = "not_an_index"
 
 
-def run_now(*, actor: Actor, mirror: Mirror) -> Job:
-    """Have it synced as soon as a worker is free; the one that waits already, if one does. Raises Forbidden, Conflict `lazy_mirror`."""
+def run_now(*, actor: Actor, mirror: Mirror, run_after: datetime | None = None) -> Job:
+    """Have it synced as soon as a worker is free, or at that time; the one that waits already, if one does.
+
+    Raises Forbidden, Conflict `lazy_mirror`.
+    """
     require(actor, Permission.MIRROR_SYNC, mirror)
     _refuse_lazy(mirror)
     audit(actor=actor, action="mirror.run", target=f"channel:{mirror.channel.name}", organization_id=mirror.channel.organization_id)
-    return enqueue_sync(mirror, trigger=RunTrigger.PERSON, actor_label=actor.label)
+    return enqueue_sync(mirror, trigger=RunTrigger.PERSON, actor_label=actor.label, run_after=run_after)
 
 
-def enqueue_sync(mirror: Mirror, *, trigger: RunTrigger, actor_label: str) -> Job:
+def enqueue_sync(mirror: Mirror, *, trigger: RunTrigger, actor_label: str, run_after: datetime | None = None) -> Job:
     """For the hub's own use: the job of the next run. One runs at a time, and one waits at most."""
     return jobs.enqueue(
         kind=SYNC_KIND,
@@ -38,6 +42,7 @@ def enqueue_sync(mirror: Mirror, *, trigger: RunTrigger, actor_label: str) -> Jo
         coalesce_key=f"mirror:{mirror.pk}",
         organization_id=mirror.channel.organization_id,
         actor_label=actor_label,
+        run_after=run_after,
     )
 
 

@@ -27,7 +27,9 @@ from condahub.packages.maker import make_package
 from condahub.urls import REST_URLS
 from mirrors_app.bundles import exporting, importing, signing
 from mirrors_app.bundles.core.keys import PrivateKey, rotate
-from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportState
+from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportState, RunState, SyncRun
+from mirrors_app.services import mirrors, runs
+from mirrors_app.services.mirrors import UpstreamSpec
 from tests.api.conftest import ROOT, Api, World
 from tests.environments_app.building import make_environments
 
@@ -171,6 +173,7 @@ POST   channels/{channel}/revisions/{number}/rollback         - - - - m o s - - 
 PUT    channels/{channel}/revisions/{number}/keep             - - - - m o s - - F
 GET    environments                                           a u r c m o s R U F
 GET    environments/packages                                  a u r c m o s R U F
+GET    environments/affected                                  - u r c m o s R U F
 POST   environments/would-it-solve                            - - - c m o s - - F
 GET    environment-settings                                   - u r c m o s R U F
 PATCH  environment-settings                                   - - - - - - s - - -
@@ -186,6 +189,14 @@ DELETE organizations/{organization}/environments/{environment}          - - - - 
 GET    organizations/{organization}/environments/{environment}/settings - - r c m o s R - F
 PATCH  organizations/{organization}/environments/{environment}/settings - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/rollback - - - c m o s - - F
+GET    organizations/{organization}/environments/{environment}/grants   - - - - m o s - - F
+POST   organizations/{organization}/environments/{environment}/grants   - - - - - o s - - F
+DELETE organizations/{organization}/environments/{environment}/grants/{environment_grant}   - - - - - o s - - F
+POST   organizations/{organization}/environments/{environment}/retention    - - - - m o s - - F
+GET    organizations/{organization}/environments/{environment}/schedule - - r c m o s R - F
+GET    organizations/{organization}/environments/{open}/schedule        a u r c m o s R U F
+POST   organizations/{organization}/environments/{environment}/schedule - - - c m o s - - F
+POST   organizations/{organization}/environment-retention     - - - - m o s - - F
 GET    organizations/{organization}/environments/{environment}/diff     - - r c m o s R - F
 GET    organizations/{organization}/environments/{environment}/builds   - - r c m o s R - F
 POST   organizations/{organization}/environments/{environment}/builds   - - - c m o s - - F
@@ -204,6 +215,23 @@ POST   organizations/{organization}/environments/{environment}/builds/{build}/ar
 POST   organizations/{organization}/environments/{environment}/builds/{build}/restore   - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel    - - - c m o s - - F
 POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - F
+GET    mirrors                                                - u r c m o s R U F
+POST   mirrors                                                - - - - m o s - - F
+GET    mirrors/{mirror}                                       - - r c m o s R - F
+PATCH  mirrors/{mirror}                                       - - - - m o s - - F
+DELETE mirrors/{mirror}                                       - - - - m o s - - F
+GET    mirrors/{mirror}/status                                - - r c m o s R - F
+POST   mirrors/{mirror}/run                                   - - - - m o s - - F
+POST   mirrors/{mirror}/plan                                  - - - - m o s - - F
+GET    mirrors/{mirror}/plans/{plan}                          - - r c m o s R - F
+POST   mirrors/{mirror}/pause                                 - - - - m o s - - F
+POST   mirrors/{mirror}/resume                                - - - - m o s - - F
+POST   mirrors/{mirror}/cancel                                - - - - m o s - - F
+POST   mirrors/{mirror}/approve                               - - - - m o s - - F
+GET    mirrors/{mirror}/runs                                  - - r c m o s R - F
+GET    mirrors/{mirror}/runs/{run}                            - - r c m o s R - F
+GET    mirrors/{mirror}/refusals                              - - r c m o s R - F
+POST   channels/{channel}/mirror                              - - - - m o s - - F
 GET    channels/{channel}/exports                             - - - - - o s - - F
 GET    channels/{public}/exports                              - - - - m o s - - F
 POST   channels/{channel}/exports                             - - - - - o s - - F
@@ -256,6 +284,9 @@ BODIES: dict[str, Any] = {
     "PATCH organizations/{organization}/environments/{environment}": {"description": "New."},
     "POST organizations/{organization}/environments/{environment}/builds": {"specification": "channels: [outer]"},
     "PATCH organizations/{organization}/environments/{environment}/builds/{build}": {"pinned": True},
+    "POST organizations/{organization}/environments/{environment}/grants": {"user": "somebody", "role": "reader"},
+    "POST organizations/{organization}/environments/{environment}/retention": {"dry_run": True},
+    "POST organizations/{organization}/environment-retention": {"dry_run": False},
     "POST users": {"username": "newer"},
     "PATCH users/{username}": {"display_name": "New"},
     "POST organizations": {"name": "newer"},
@@ -323,9 +354,18 @@ BODIES |= {
     "POST trusted-keys": {"name": "newer", "public": PrivateKey.generate().public},
     "POST trusted-keys/follow": {"rotations": [ROTATION]},
 }
+# An address needs no name server.
+UPSTREAMS = {"upstreams": [{"url": "https://8.8.8.8/conda"}], "subdirs": ["noarch"]}
+BODIES |= {
+    "POST mirrors": {"organization": "acme", "name": "newer", **UPSTREAMS},
+    "PATCH mirrors/{mirror}": {"max_packages": 7},
+    "POST mirrors/{mirror}/plan": {},
+    "POST channels/{channel}/mirror": UPSTREAMS,
+}
 QUERIES = {
     "GET search": "?q=in",
     "GET environments/packages": "?package=inside",
+    "GET environments/affected": "?advisory=CVE-2026-1",
     "GET organizations/{organization}/environments/{environment}/diff": "?before=1&after=2",
 }
 
@@ -405,6 +445,7 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         **policy_values,
         **numbers,
         **_make_bundles(world, staff),
+        **_make_mirror(world, owner),
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",
@@ -429,6 +470,18 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         "virtual": "joined",
         "webhook": hook.pk,
     }
+
+
+def _make_mirror(world: World, owner: Actor) -> dict[str, Any]:
+    """A mirror whose last run is held, with a dry run that was asked for and a run that waits."""
+    upstream = UpstreamSpec(url="https://8.8.8.8/conda")
+    settings = {"subdirs": ["noarch"]}
+    mirror = mirrors.create_mirror(actor=owner, organization=world.acme, name="copied", upstreams=[upstream], settings=settings)
+    held = [{"subdir": "noarch", "verdict": "empty", "reason": "It is empty.", "approval": "0" * 64}]
+    run = SyncRun.objects.create(mirror=mirror, state=RunState.HELD, started_at=datetime.now(UTC), held=held)
+    plan = runs.ask_plan(actor=owner, mirror=mirror)
+    runs.run_now(actor=owner, mirror=mirror)
+    return {"mirror": "copied", "plan": plan.pk, "run": run.pk}
 
 
 def _make_bundles(world: World, staff: Actor) -> dict[str, Any]:

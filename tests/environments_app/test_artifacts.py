@@ -60,7 +60,7 @@ def test_lock_files_name_the_address_of_this_hub_or_the_original_ones(
     assert f"\n{settings.CONDAHUB_PUBLIC_URL}/channels/outer/noarch/open-1.0-0.conda#{'b' * 32}\n" in read("GET", explicit).content.decode()
     settings.CONDAHUB_PUBLIC_URL = "https://moved.example/hub"
     assert "https://moved.example/hub/channels/outer/noarch/" in read("GET", explicit).content.decode()
-    monkeypatch.setattr(origins, "_known", [lambda names: {"outer": "https://upstream.example/outer/"}])
+    monkeypatch.setattr(origins, "_known", [lambda names, actor: {"outer": "https://upstream.example/outer/"}])
     assert (
         "https://upstream.example/outer/noarch/open-1.0-0.conda#sha256:"
         in read("GET", f"{explicit}?urls=upstream&hash=sha256").content.decode()

@@ -21,11 +21,11 @@ from condahub.jobs.services import enqueue
 Action = Callable[[Actor, Channel, datetime | None], Job]
 
 _actions: dict[str, Action] = {}
-_MIRRORS = "This hub does not mirror other channels yet."
 DECLINED: Mapping[str, tuple[str, str]] = {
-    "synchronize": (_MIRRORS, "Publish into the channel, or copy packages from another one."),
-    "synchronize_repodata": (_MIRRORS, "Publish into the channel, or copy packages from another one."),
-    "synchronize_metrics": (_MIRRORS, "Downloads of this hub are counted at /api/metrics."),
+    "synchronize_metrics": (
+        "Downloads that other servers counted are not added to this hub's own.",
+        "Downloads of this hub are counted at /api/metrics.",
+    ),
     "validate_packages": (
         "Every package was checked before it became visible, so there is nothing to validate later.",
         "Whether stored bytes are still whole, the operator finds out with 'condahub verify'.",

@@ -181,7 +181,7 @@ def _shaped(actor: Actor, part: Iterable[Channel]) -> list[dict[str, Any]]:
     """Channels with their counts: of members, those whom the asker may see listed."""
     some: list[Any] = list(part)
     members = members_of([channel for channel in some if can(actor, Permission.MEMBER_READ, channel)])
-    described = mirrors.described(some)
+    described = mirrors.described(actor, some)
     return [
         shapes.channel(
             channel,

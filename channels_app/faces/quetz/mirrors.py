@@ -1,4 +1,4 @@
-"""Quetz's verbs for mirrors: an interface that the mirrors' app fills; until it does they are answered 501 with a sentence."""
+"""Quetz's verbs for mirrors: an interface that the mirrors' app fills; without it they are answered 501 with a sentence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from condahub.errors import HubError
 class Mirrors(Protocol):
     """What the mirrors' app registers. Each checks its own permissions; bodies and answers are Quetz's JSON."""
 
-    def described(self, channels: Iterable[Channel]) -> Mapping[int, tuple[str | None, str | None]]:
-        """By channel id: Quetz's `mirror_channel_url` and `mirror_mode`."""
+    def described(self, actor: Actor, channels: Iterable[Channel]) -> Mapping[int, tuple[str | None, str | None]]:
+        """By channel id: Quetz's `mirror_channel_url` (for those who may know it) and `mirror_mode`."""
         ...
 
     def create_channel(self, *, actor: Actor, organization: Organization, body: Mapping[str, Any]) -> Channel: ...
@@ -44,7 +44,7 @@ def registered() -> Mirrors:
     """Raises HubError 501 `no_mirrors` where this hub has none."""
     if _registered is None:
         raise HubError(
-            "This hub does not mirror other channels yet.",
+            "This hub does not mirror other channels.",
             code="no_mirrors",
             status=501,
             hint="Publish into a hosted channel, or copy packages from another channel of this hub.",
@@ -52,8 +52,8 @@ def registered() -> Mirrors:
     return _registered
 
 
-def described(channels: Iterable[Channel]) -> Mapping[int, tuple[str | None, str | None]]:
-    return {} if _registered is None else _registered.described(channels)
+def described(actor: Actor, channels: Iterable[Channel]) -> Mapping[int, tuple[str | None, str | None]]:
+    return {} if _registered is None else _registered.described(actor, channels)
 
 
 def list_mirrors(request: HttpRequest, actor: Actor, channel: str) -> object:

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
 from channels_app.faces.entry import Query
-from channels_app.faces.quetz import shapes
+from channels_app.faces.quetz import mirrors, shapes
 from channels_app.models import Channel, Package, PackageFile
 from condahub.accounts.policy import Actor
 from condahub.errors import Unprocessable
@@ -100,4 +100,6 @@ def search_packages(request: HttpRequest, actor: Actor) -> object:
 def search_channels(request: HttpRequest, actor: Actor) -> object:
     query = Query(request)
     found = Channel.objects.visible_to(actor).filter(condition(query.text("q"), CHANNEL_CONDITIONS))
-    return [shapes.channel_base(one) for one in found.order_by("name")[:MAX_FOUND]]
+    some = list(found.order_by("name")[:MAX_FOUND])
+    described = mirrors.described(actor, some)
+    return [shapes.channel_base(one, mirror=described.get(one.pk, (None, None))) for one in some]

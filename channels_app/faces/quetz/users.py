@@ -85,7 +85,7 @@ def channels_of(request: HttpRequest, actor: Actor, username: str, *, paginated:
 
     def shaped(part: Iterable[Channel]) -> list[dict[str, Any]]:
         some = list(part)
-        described = mirrors.described(some)
+        described = mirrors.described(actor, some)
         rows = []
         for channel in some:
             roles = [role for role in (organizations.get(channel.organization_id), single.get(channel.pk)) if role]
