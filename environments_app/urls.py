@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, re_path
 
-from environments_app.faces.conda_store import builds, catalog, environments, login, namespaces, permissions, shapes
+from environments_app.faces.conda_store import builds, catalog, environments, login, namespaces, permissions, shapes, ui
 from environments_app.faces.conda_store.entry import View, door
 from environments_app.faces.short import short
 
@@ -50,6 +50,8 @@ urlpatterns_web: list[URLPattern] = [
     _at("v1", rf"setting/{_NAMESPACE}/(?P<name>[^/]+)", door(GET=catalog.get_settings)),
     re_path(r"^conda-store/login/?$", login.login),
     re_path(r"^conda-store/logout/?$", login.logout),
+    re_path(r"^conda-store/?$", ui.home),
+    re_path(r"^conda-store/ui(?:/(?P<rest>.*))?$", ui.page),
     # After conda-store's own: an organization can be called neither `api` nor `ui`.
     re_path(r"^conda-store/(?!(?:api|ui)/)(?P<organization>[^/]+)/(?P<name>[^/]+)/?$", short),
 ]

@@ -12,12 +12,15 @@ import orjson
 import yaml
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from channels_app.models import Channel
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import HUB, Actor, Permission, can
 from condahub.accounts.services import create_organization
-from condahub.errors import Forbidden, HubError, Invalid, NotAuthenticated, NotFound, Unprocessable
+from condahub.errors import Forbidden, Invalid, NotAuthenticated, NotFound, Unprocessable
 from environments_app import selectors
 from environments_app.artifacts.kinds import KINDS, Kind
+from environments_app.building.folders import current_platform
+from environments_app.building.questions import would_it_solve
 from environments_app.faces.conda_store import shapes
 from environments_app.faces.conda_store.entry import Asked, Reply, ordered, page_of
 from environments_app.faces.conda_store.permissions import primary_namespace
@@ -210,5 +213,22 @@ def _organization(actor: Actor, namespace: str, text: str) -> Organization:
 
 
 def solve(asked: Asked) -> object:
-    """A synchronous solve, which needs the engine."""
-    raise HubError("This hub does not solve on demand yet.", code="solve_unavailable", status=501)
+    """Which packages `?channels&conda&pip` would get on this hub's platform, in the primary namespace or the one that is named."""
+    if asked.actor.is_anonymous:
+        raise NotAuthenticated
+    namespace = asked.text("namespace") or primary_namespace(asked.actor)
+    organization = selectors.organization_for(asked.actor, namespace, Permission.ENVIRONMENT_SOLVE)
+    pip = asked.query.getlist("pip")
+    asks = {
+        # Its command says `channels`, its server read `channel`.
+        "channels": [*asked.query.getlist("channels"), *asked.query.getlist("channel")],
+        "dependencies": [*asked.query.getlist("conda"), *([{"pip": pip}] if pip else [])],
+        "platforms": [current_platform()],
+    }
+    text = yaml.safe_dump({key: value for key, value in asks.items() if value}, sort_keys=False, allow_unicode=True)
+    answer = would_it_solve(actor=asked.actor, organization=organization, environment=None, text=text)
+    if not answer["solves"]:
+        raise Unprocessable("It can't be solved.", code="unsolvable", hint=str(answer["conflict"].get("tree", "")))
+    rows = next(iter(answer["packages"].values()), [])
+    known = dict(Channel.objects.filter(name__in={row["channel"] for row in rows}).values_list("name", "pk"))
+    return Reply(more={"solve": [{**row, "channel_id": known.get(row["channel"])} for row in rows]})

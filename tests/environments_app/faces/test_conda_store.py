@@ -315,7 +315,7 @@ def test_a_cookie_signs_one_in_and_out(browser: Client) -> None:
     assert browser.get("/conda-store/api/v1/permission/").json()["data"]["authenticated"] is True
     secret = browser.cookies["conda-store-auth"].value
     told = browser.post("/conda-store/logout/", headers=OWN)
-    assert (told.status_code, told.headers["Location"]) == (303, "/conda-store/login/")
+    assert (told.status_code, told.headers["Location"]) == (303, "/conda-store/ui/")
     assert Store(secret)("GET", "permission/").status_code == 401, "the token ended with it"
 
 
