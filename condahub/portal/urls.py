@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from condahub.api import converters  # noqa: F401 - registers `number`
-from condahub.portal.views import account, home, organizations
+from condahub.portal.views import account, home, inbox, organizations, webhooks
 
 app_name = "portal"
 
@@ -20,6 +20,11 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens", account.tokens, name="tokens"),
     path("account/tokens/new", account.new_token, name="token_new"),
     path("account/tokens/<number:number>/revoke", account.revoke_token, name="token_revoke"),
+    path("account/subscriptions", inbox.subscription_list, name="subscriptions"),
+    path("account/subscriptions/<number:number>/stop", inbox.unsubscribe, name="unsubscribe"),
+    path("inbox", inbox.inbox, name="inbox"),
+    path("inbox/badge", inbox.badge, name="inbox_badge"),
+    path("inbox/read", inbox.read, name="inbox_read"),
     path("organizations", organizations.organization_list, name="organizations"),
     path("organizations/new", organizations.organization_new, name="organization_new"),
     path("<text:organization>", organizations.overview, name="organization"),
@@ -30,6 +35,8 @@ urlpatterns: list[URLPattern] = [
     path("<text:organization>/robots", organizations.robots, name="organization_robots"),
     path("<text:organization>/robots/<text:robot>/tokens", organizations.robot_token, name="robot_token"),
     path("<text:organization>/robots/<text:robot>/deactivate", organizations.robot_deactivate, name="robot_deactivate"),
+    path("<text:organization>/webhooks", webhooks.webhook_list, name="webhooks"),
+    path("<text:organization>/webhooks/<number:number>", webhooks.webhook, name="webhook"),
     path("<text:organization>/activity", organizations.activity, name="organization_activity"),
     path("<text:organization>/settings", organizations.settings, name="organization_settings"),
 ]
