@@ -134,11 +134,16 @@ def holding(actor: Actor, text: str, *, all_builds: bool = False) -> QuerySet[Bu
     if problem is not None:
         raise Invalid(problem.detail, code="bad_match_spec", hint="For instance 'openssl <3.0.8'.")
     name = exact_name(spec) or ""
+    held = packages_seen(actor, all_builds=all_builds).filter(name=name)
+    return held.filter(_matching(spec, name, held)).select_related("build__environment__organization")
+
+
+def packages_seen(actor: Actor, *, all_builds: bool = False) -> QuerySet[BuildPackage]:
+    """The packages of the current (or all) builds that the actor may see."""
     builds = Build.objects.visible_to(actor)
     if not all_builds:
         builds = builds.filter(pk__in=Environment.objects.existing().exclude(current_build=None).values("current_build"))
-    held = BuildPackage.objects.filter(name=name, build__in=builds)
-    return held.filter(_matching(spec, name, held)).select_related("build__environment__organization")
+    return BuildPackage.objects.filter(build__in=builds)
 
 
 def _matching(spec: Any, name: str, held: QuerySet[BuildPackage]) -> Q:

@@ -7,15 +7,19 @@ from typing import Any
 
 from django.conf import settings
 
-from condahub.jobs import schedules
+from condahub.accounts.policy import SYSTEM
+from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from environments_app.building import links, pipeline, questions, settling
+from environments_app.building import links, pipeline, questions, refreshing, settling
+from environments_app.services import retention, schedules, watching
 from environments_app.services.builds import BUILD_KIND, DROP_PREFIX_KIND
 from environments_app.services.environments import LINKS_KIND
 
 # A build has a limit of its own, which ends it with a sentence.
 BUILD_TIMEOUT_SECONDS = 24 * 3600
+REFRESH_TIMEOUT_SECONDS = 2 * 3600
+SCAN_TIMEOUT_SECONDS = 600
 
 
 @job_kind(BUILD_KIND, lane="heavy", lease_seconds=settings.CONDAHUB_BUILD_LEASE_SECONDS, timeout_seconds=BUILD_TIMEOUT_SECONDS)
@@ -42,4 +46,33 @@ def drop_prefix(context: JobContext, payload: Mapping[str, Any]) -> dict[str, An
     return {"removed": settling.drop_prefix(payload["prefix"])}
 
 
-schedules.register("environments settle", kind=settling.SETTLE_KIND, payload={}, every_seconds=settling.SETTLE_EVERY_SECONDS)
+@job_kind(schedules.REFRESH_KIND, lane="heavy", timeout_seconds=REFRESH_TIMEOUT_SECONDS)
+def refresh(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Build an environment anew if it would come out newer."""
+    return refreshing.refresh(context, payload["environment"])
+
+
+@job_kind(schedules.DUE_KIND, lane="quick")
+def due(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for the looks at environments whose time has come."""
+    return {"enqueued": schedules.enqueue_due()}
+
+
+@job_kind(retention.RETENTION_KIND, lane="quick")
+def retain(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Let builds go that settings do not keep."""
+    gone = retention.apply(actor=SYSTEM)
+    return {action: sum(one.action == action for one in gone) for action in (retention.ARCHIVE, retention.DELETE)}
+
+
+@job_kind(watching.SCAN_KIND, lane="quick", timeout_seconds=SCAN_TIMEOUT_SECONDS)
+def scan(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Look at the watched files."""
+    return watching.scan(check=context.check_cancelled)
+
+
+clock.register("environments settle", kind=settling.SETTLE_KIND, payload={}, every_seconds=settling.SETTLE_EVERY_SECONDS)
+clock.register("environments due", kind=schedules.DUE_KIND, every_seconds=schedules.DUE_EVERY_SECONDS)
+clock.register("environments retention", kind=retention.RETENTION_KIND, crontab=retention.RETENTION_CRONTAB)
+if settings.CONDAHUB_WATCH:
+    clock.register("environments watch", kind=watching.SCAN_KIND, every_seconds=watching.SCAN_EVERY_SECONDS)

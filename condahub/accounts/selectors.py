@@ -85,7 +85,8 @@ def members_of(actor: Actor, on: HasAccessTarget | AccessTarget, *, inherited: b
 def _ways(grants: QuerySet[Grant]) -> Iterable[tuple[User, str, str]]:
     """(user, role, why) for every way by which somebody has a role; two queries."""
     rows = list(grants)
-    teams = {row.team_id for row in rows if row.team_id is not None}
+    # Who is in another organization's team is for that one to tell.
+    teams = {row.team_id for row in rows if row.team is not None and row.team.organization_id == row.organization_id}
     people: dict[int, list[User]] = {}
     for team in Team.objects.filter(pk__in=teams).select_related("group").prefetch_related("group__user_set"):
         people[team.pk] = list(team.group.user_set.all())

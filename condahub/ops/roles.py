@@ -1,6 +1,6 @@
 """The command line of each of the hub's processes, the same under `make run` and in a container.
 
-`python -m condahub.ops.roles web` (data, quick, heavy, beat, migrate) becomes that process.
+`python -m condahub.ops.roles web` (data, quick, heavy, beat, watch, migrate) becomes that process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ HOME = Path(__file__).resolve().parents[2]
 WEB, DATA, QUICK, HEAVY, BEAT, MIGRATE = "web", "data", "quick", "heavy", "beat", "migrate"
 # What serves, as opposed to `migrate`, which ends.
 SERVING = (WEB, DATA, QUICK, HEAVY, BEAT)
+# Beside them where CONDAHUB_WATCH names folders: notices changes in them sooner than the quick lane looks by itself.
+WATCH = "watch"
+
+
+def serving(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The processes that a hub with these settings has."""
+    return (*SERVING, WATCH) if environment.get("CONDAHUB_WATCH") else SERVING
 
 
 def command(role: str, environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -35,6 +42,7 @@ def command(role: str, environment: Mapping[str, str] = os.environ) -> list[str]
             HEAVY: [*celery, "worker", *_lane(HEAVY, environment.get("CONDAHUB_HEAVY_SLOTS", "2")), *level],
             BEAT: [*celery, "beat", "--scheduler", "condahub.jobs.beat:HubScheduler", "--pidfile=", *level],
             MIGRATE: ["-m", "condahub.ops.first_start"],
+            WATCH: ["-m", "django", "watch_specifications"],
         }[role],
     ]
 
@@ -47,7 +55,7 @@ def _lane(name: str, slots: str) -> list[str]:
 
 def main() -> None:
     """Become the process that the one argument names."""
-    roles = (*SERVING, MIGRATE)
+    roles = (*SERVING, MIGRATE, WATCH)
     if len(sys.argv) != 2 or sys.argv[1] not in roles:
         sys.exit(f"Say which process to run: {', '.join(roles)}.")
     arguments = command(sys.argv[1])

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from condahub.ops.children import Child, die_with_parent
 from condahub.ops.probe import answers
-from condahub.ops.roles import HOME, MIGRATE, SERVING, command
+from condahub.ops.roles import HOME, MIGRATE, command, serving
 
 # Web and workers get this long to finish what they are at; the rest of ten seconds is for the kernel.
 GRACE_SECONDS = 7.0
@@ -132,8 +132,9 @@ def main() -> None:
 
 
 def _run(environment: Mapping[str, str], data: Path) -> int:
-    terminal = Terminal((*SERVING, MIGRATE))
-    children = [Child(role, command(role, environment), environment, HOME, terminal.say) for role in SERVING]
+    roles = serving(environment)
+    terminal = Terminal((*roles, MIGRATE))
+    children = [Child(role, command(role, environment), environment, HOME, terminal.say) for role in roles]
     supervisor = Supervisor(children, status=data / "processes.json")
     terminal.write(f"condahub: preparing {data} ...")
     prepared = _prepare(environment, supervisor)

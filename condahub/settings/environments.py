@@ -30,3 +30,6 @@ CONDAHUB_COMPILE_BYTECODE = env.bool("CONDAHUB_COMPILE_BYTECODE", default=True)
 CONDAHUB_PACKAGE_CACHE_DAYS = env.int("CONDAHUB_PACKAGE_CACHE_DAYS", default=14)
 # "Would it solve" holds so many threads of a web process at most; two processes make eight.
 CONDAHUB_QUESTIONS_AT_ONCE = env.int("CONDAHUB_QUESTIONS_AT_ONCE", default=4)
+
+# Files and folders of specifications that the hub follows: "<path>=<organization>@<account>", each with the rights of that account.
+CONDAHUB_WATCH = env.list("CONDAHUB_WATCH", default=[])

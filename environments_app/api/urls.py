@@ -3,7 +3,7 @@
 from django.urls import path
 
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
-from environments_app.api import artifacts, builds, environments, specifications
+from environments_app.api import artifacts, builds, environments, specifications, upkeep
 
 _ORGANIZATION = "organizations/<text:organization>"
 _ENVIRONMENT = f"{_ORGANIZATION}/environments/<text:environment>"
@@ -14,13 +14,19 @@ _CHOSEN = f"{_ENVIRONMENT}/builds/<chosen:chosen>"
 urlpatterns = [
     path("environments", environments.AllEnvironmentsView.as_view()),
     path("environments/packages", environments.HoldingView.as_view()),
+    path("environments/affected", upkeep.AffectedView.as_view()),
     path("environment-settings", specifications.HubSettingsView.as_view()),
     path("environments/would-it-solve", specifications.WouldItSolveView.as_view()),
     path("specifications/validate", specifications.ValidateView.as_view()),
     path(f"{_ORGANIZATION}/environment-settings", specifications.OrganizationSettingsView.as_view()),
+    path(f"{_ORGANIZATION}/environment-retention", upkeep.OrganizationRetentionView.as_view()),
     path(f"{_ORGANIZATION}/environments", environments.EnvironmentsView.as_view()),
     path(_ENVIRONMENT, environments.EnvironmentView.as_view()),
     path(f"{_ENVIRONMENT}/settings", specifications.EnvironmentSettingsView.as_view()),
+    path(f"{_ENVIRONMENT}/grants", upkeep.GrantsView.as_view()),
+    path(f"{_ENVIRONMENT}/grants/<number:number>", upkeep.GrantView.as_view()),
+    path(f"{_ENVIRONMENT}/retention", upkeep.EnvironmentRetentionView.as_view()),
+    path(f"{_ENVIRONMENT}/schedule", upkeep.ScheduleView.as_view()),
     path(f"{_ENVIRONMENT}/rollback", environments.RollBackView.as_view()),
     path(f"{_ENVIRONMENT}/diff", builds.DiffView.as_view()),
     path(f"{_ENVIRONMENT}/builds", builds.BuildsView.as_view()),

@@ -26,7 +26,7 @@ from condahub.jobs.states import JobState
 from environments_app.building import folders
 from environments_app.models import Build, BuildChannel, BuildPackage, BuildState, Environment, Lock
 from environments_app.models.build import MAX_SENTENCE_CHARS
-from environments_app.services.builds import move
+from environments_app.services.builds import keep_members, move
 from environments_app.spec import SpecInvalid, parse
 
 MAX_HIDDEN = 50
@@ -99,6 +99,7 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
             raise jobs.LeaseLost(str(job.job))
         for channel in made.lock.channels:
             BuildChannel.objects.filter(build=build, name=channel.name).update(revision=channel.revision)
+        keep_members(build)
         if environment.deleted_at is None and (newest is None or build.number > newest):
             environment.current_build, environment.current_is_chosen = build, False
             environment.save(update_fields=["current_build", "current_is_chosen"])

@@ -6,12 +6,14 @@ from environments_app.models.build import (
     Build,
     BuildArtifact,
     BuildChannel,
+    BuildMember,
     BuildPackage,
     Lock,
 )
 from environments_app.models.environment import Environment, EnvironmentSettings, Redistribution
 from environments_app.models.specification import Specification, SpecificationKind
 from environments_app.models.states import FINAL_STATES, BuildState, Phase
+from environments_app.models.upkeep import EnvironmentSchedule, Outcome, Rebuild, WatchedFile
 from environments_app.models.wheel import Wheel
 
 __all__ = [
@@ -21,14 +23,19 @@ __all__ = [
     "Build",
     "BuildArtifact",
     "BuildChannel",
+    "BuildMember",
     "BuildPackage",
     "BuildState",
     "Environment",
+    "EnvironmentSchedule",
     "EnvironmentSettings",
     "Lock",
+    "Outcome",
     "Phase",
+    "Rebuild",
     "Redistribution",
     "Specification",
     "SpecificationKind",
+    "WatchedFile",
     "Wheel",
 ]

@@ -41,14 +41,30 @@ class BuildQuerySet(models.QuerySet["Build"]):
         channels = readable(actor, Permission.CHANNEL_READ)
         if channels.all:
             return found
-        shared = Redistribution.objects.filter(environment=OuterRef("build__environment"), channel=OuterRef("channel"))
         # Of a channel that is gone for good only its organization is known.
-        gone = Q(channel__isnull=True, organization_id__in=sorted(channels.organization_ids))
-        # Of a virtual channel each of its members must be readable too, but for those that are shared with its readers.
-        closed = VirtualMember.objects.filter(virtual=OuterRef("channel"), shared_by="").exclude(channels.channels("member__"))
-        readable_now = channels.channels("channel__") & ~Q(Exists(closed))
-        hidden = BuildChannel.objects.filter(build=OuterRef("pk")).exclude(readable_now | gone).exclude(Exists(shared))
-        return found.filter(~Exists(hidden))
+        gone = Q(organization_id__in=sorted(channels.organization_ids))
+        hidden = BuildChannel.objects.filter(build=OuterRef("pk")).exclude(
+            channels.channels("channel__") | gone & Q(channel__isnull=True) | Q(Exists(_let("channel", OuterRef("build__environment"))))
+        )
+        # Of a virtual channel each member must be readable too, but for those that are shared with its readers.
+        closed = VirtualMember.objects.filter(virtual=OuterRef("channel"), shared_by="").exclude(
+            channels.channels("member__") | Q(Exists(_let("member", OuterRef(OuterRef("build__environment")))))
+        )
+        through = BuildChannel.objects.filter(Exists(closed), build=OuterRef("pk"))
+        # Nor is one forgotten that has left it since.
+        given = VirtualMember.objects.filter(virtual=OuterRef("virtual"), member=OuterRef("member")).exclude(shared_by="")
+        left = BuildMember.objects.filter(build=OuterRef("pk")).exclude(
+            channels.channels("member__")
+            | gone & Q(member__isnull=True)
+            | Q(Exists(given))
+            | Q(Exists(_let("member", OuterRef("build__environment"))))
+        )
+        return found.filter(~Exists(hidden), ~Exists(through), ~Exists(left))
+
+
+def _let(channel: str, environment: OuterRef) -> models.QuerySet[Redistribution]:
+    """The word of the owner of a channel that what this environment is made of may be read."""
+    return Redistribution.objects.filter(environment=environment, channel=OuterRef(channel))
 
 
 class Build(models.Model):
@@ -126,6 +142,22 @@ class BuildChannel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} in {self.build_id}"
+
+
+class BuildMember(models.Model):
+    """A channel that a virtual one of a build showed when the build was made: its packages may be in it, also after it has left."""
+
+    build = models.ForeignKey(Build, on_delete=models.CASCADE, related_name="members")
+    virtual = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    member = models.ForeignKey(Channel, null=True, on_delete=models.SET_NULL, related_name="+")
+    # What remains known of a channel that is gone for good.
+    organization = models.ForeignKey(Organization, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["build", "virtual", "member"], name="build_member_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.member_id} through {self.virtual_id} in {self.build_id}"
 
 
 class BuildPackage(models.Model):

@@ -12,6 +12,8 @@ from django.db import transaction
 from django.db.models import Case, F, Max, Sum, When
 from django.utils import timezone
 
+from channels_app.models import Channel, ChannelKind, VirtualMember
+from channels_app.virtual import walls
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can, require
 from condahub.audit.services import record as audit
@@ -23,6 +25,7 @@ from environments_app.models import (
     Build,
     BuildArtifact,
     BuildChannel,
+    BuildMember,
     BuildState,
     Environment,
     Specification,
@@ -134,6 +137,7 @@ def _queue(actor: Actor, environment: Environment, validated: Validated, text: s
         BuildChannel(build=build, channel=channel, name=channel.name, organization_id=channel.organization_id, position=position)
         for position, channel in enumerate(validated.request.channels)
     )
+    keep_members(build)
     build.job = jobs.enqueue(
         kind=BUILD_KIND,
         payload={"build": build.pk},
@@ -143,6 +147,27 @@ def _queue(actor: Actor, environment: Environment, validated: Validated, text: s
     build.save(update_fields=["job"])
     _audit(actor, "build.create", build, {"specification": specification.sha256, "shared_channels": shared})
     return build
+
+
+def keep_members(build: Build) -> None:
+    """Record what the build's virtual channels show: now and, once its lock says, at the revisions that it found them at.
+
+    In the caller's transaction. What is recorded stays: who may not read one of them may not read the build.
+    """
+    found: set[tuple[int, int]] = set()
+    for virtual, revision in build.made_of.filter(channel__kind=ChannelKind.VIRTUAL).values_list("channel", "revision"):
+        members = set(VirtualMember.objects.filter(virtual=virtual).values_list("member", flat=True))
+        if revision is not None:
+            members |= walls.vector_of(virtual, revision).keys()
+        found |= {(virtual, member) for member in members}
+    if found:
+        homes = dict(Channel.objects.filter(pk__in={member for _, member in found}).values_list("pk", "organization"))
+        rows = (
+            BuildMember(build=build, virtual_id=virtual, member_id=member, organization_id=homes[member])
+            for virtual, member in sorted(found)
+            if member in homes
+        )
+        BuildMember.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def _keep(actor: Actor, organization: Organization, validated: Validated, text: str) -> Specification:

@@ -13,6 +13,7 @@ from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.accounts.services import drop_environment
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, Unprocessable
+from condahub.events.services import emit
 from condahub.jobs import services as jobs
 from condahub.names import check_name
 from environments_app.models import Build, BuildState, Environment
@@ -174,5 +175,24 @@ def _check_description(description: str) -> None:
         raise Unprocessable("The description is too long.", hint=f"At most {MAX_DESCRIPTION_CHARS:,} characters.")
 
 
+# What subscribers hear of; a new environment is told of by its first build.
+_TOLD = {
+    "environment.update": "changed",
+    "environment.archive": "archived",
+    "environment.unarchive": "brought back",
+    "environment.activate": "pointed to another build",
+    "environment.delete": "deleted",
+}
+
+
 def _audit(actor: Actor, action: str, environment: Environment, details: dict[str, Any]) -> None:
     audit(actor=actor, action=action, target=f"environment:{environment}", organization_id=environment.organization_id, details=details)
+    if action in _TOLD:
+        emit(
+            type="environment.changed",
+            target=environment,
+            object_name=str(environment),
+            object_id=environment.pk,
+            payload={"environment": str(environment), "change": _TOLD[action]},
+            actor=actor,
+        )

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import HUB, Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import Unprocessable
-from environments_app.models import ArtifactKind, Environment, EnvironmentSettings
+from condahub.jobs import clock
+from environments_app.models import ArtifactKind, Environment, EnvironmentSettings, Rebuild
 from environments_app.spec.conda import PLATFORMS, check_channel, check_match_spec
 
 MAX_ENTRIES = 200
@@ -46,10 +48,27 @@ class Merged:
     memory_bytes: int | None = None
     environment_bytes: int | None = None
     concurrent_builds: int | None = None
+    retention_keep_last: int | None = None
+    retention_days: int | None = None
+    retention_then: str = "archive"
+    rebuild: str = "never"
+    rebuild_cron: str = ""
+    rebuild_time_zone: str = "UTC"
 
     def as_dict(self) -> dict[str, Any]:
         """For answers: sets as sorted lists."""
         return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in vars(self).items()}
+
+
+# Told, in the transaction of a change, of where it was and of what was changed.
+Reaction = Callable[[Organization | Environment | None, Values], None]
+_reactions: list[Reaction] = []
+
+
+def on_change(react: Reaction) -> None:
+    """Have what follows from settings brought up to date when they change; from `AppConfig.ready`."""
+    if react not in _reactions:
+        _reactions.append(react)
 
 
 Check = Callable[[Any], Any]
@@ -143,6 +162,16 @@ def _limit(value: Any) -> int:
     return value
 
 
+def _cron(text: str) -> str:
+    clock.next_time(text, "UTC", after=timezone.now())
+    return text
+
+
+def _zone(text: str) -> str:
+    clock.zone(text)
+    return text
+
+
 def _nearest(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values[-1])
 
@@ -183,6 +212,12 @@ SETTINGS: dict[str, _Setting] = {
     "memory_bytes": _Setting(_limit, min),
     "environment_bytes": _Setting(_limit, min),
     "concurrent_builds": _Setting(_limit, min),
+    "retention_keep_last": _Setting(_limit, _last),
+    "retention_days": _Setting(_limit, _last),
+    "retention_then": _Setting(_text(_one_of(("archive", "delete"))), _last),
+    "rebuild": _Setting(_text(_one_of(Rebuild.values)), _last),
+    "rebuild_cron": _Setting(_text(_cron), _last),
+    "rebuild_time_zone": _Setting(_text(_zone), _last),
 }
 
 
@@ -216,6 +251,26 @@ def settings_for(organization: Organization | None, environment: Environment | N
     return merge(row.values for row in _levels(organization, environment))
 
 
+def settings_of_all(environments: Iterable[Environment]) -> dict[int, Merged]:
+    """What holds for each of several environments, by id; one query."""
+    wanted = list(environments)
+    if not wanted:
+        return {}
+    rows: dict[tuple[int | None, int | None], Values] = {
+        (row.organization_id, row.environment_id): row.values for row in EnvironmentSettings.objects.all()
+    }
+    found: dict[int, Merged] = {}
+    known: dict[tuple[int, int | None], Merged] = {}
+    for one in wanted:
+        # Most have no settings of their own: then they have what their organization's others have.
+        key = (one.organization_id, one.pk if (None, one.pk) in rows else None)
+        if key not in known:
+            levels = ((None, None), (one.organization_id, None), (None, one.pk))
+            known[key] = merge(rows[level] for level in levels if level in rows)
+        found[one.pk] = known[key]
+    return found
+
+
 def own_values(on: Organization | Environment | None) -> dict[str, Any]:
     """What is set at exactly this level; None: the installation."""
     row = EnvironmentSettings.objects.filter(**_place(on)).first()
@@ -239,6 +294,8 @@ def change_settings(*, actor: Actor, on: Organization | Environment | None, chan
             organization_id=on.organization_id if isinstance(on, Environment) else on.pk if on else None,
             details={"changed": sorted(kept)},
         )
+        for react in _reactions:
+            react(on, kept)
     return dict(row.values)
 
 

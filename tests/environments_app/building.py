@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from channels_app.models import Advisory
+from condahub.accounts import services
 from condahub.accounts.policy import SYSTEM, Actor
 from condahub.engine.lock import HubLock, PlatformLock
 from condahub.jobs.registry import job_kind, kind_names
@@ -65,7 +67,18 @@ def make_environments(world: World) -> dict[str, Any]:
         Build.objects.filter(pk=build.pk).update(lock=keep_lock(HubLock.of(channels=(), platforms={"linux-64": PlatformLock()})))
     wheel = add_wheel(world, Build.objects.get(environment=build.environment, number=1))
     create_environment(actor=Actor.of(world.people["owner"]), organization=world.acme, name="shared", visibility="public")
-    return {"environment": "tools", "open": "shared", "build": 1, "artifact": "archive", "platform": "linux-64", "wheel": wheel}
+    guest = services.create_user(actor=SYSTEM, username="guest")
+    given = services.grant(actor=Actor.of(world.people["owner"]), on=build.environment, role="reader", user=guest)
+    Advisory.objects.create(osv_id="CVE-2026-1", name="open", key="open", versions=["1.0"])
+    return {
+        "environment_grant": given.pk,
+        "environment": "tools",
+        "open": "shared",
+        "build": 1,
+        "artifact": "archive",
+        "platform": "linux-64",
+        "wheel": wheel,
+    }
 
 
 def add_wheel(world: World, build: Build, data: bytes = b"a wheel") -> str:

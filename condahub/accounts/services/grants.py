@@ -29,11 +29,13 @@ def grant(
     team: Team | None = None,
     source: str = GrantSource.MANUAL,
     object_name: str = "",
+    from_elsewhere: bool = False,
 ) -> Grant:
     """Give a user or a team a role on an object; a role that it holds there from the same source is replaced.
 
     on: an organization, a channel, `replace(channel.access_target, package_name=...)`, or an environment.
-    object_name: how the audit is to name the object.
+    object_name: how the audit is to name the object. from_elsewhere: the team may be another organization's, as the caller has
+    found that what it gets to see may be shared with it.
     """
     target = target_of(on)
     require(actor, MEMBERS_PERMISSION[target.level], target)
@@ -41,7 +43,7 @@ def grant(
     require_alive(organization)
     require_not_personal(organization)
     _check(target, role)
-    _check_subject(organization, user, team)
+    _check_subject(organization, user, team, from_elsewhere=from_elsewhere)
     with transaction.atomic(), keeping_an_owner(organization):
         given, _ = Grant.objects.update_or_create(
             **_object_of(target),
@@ -115,12 +117,12 @@ def _check(target: AccessTarget, role: str) -> None:
         )
 
 
-def _check_subject(organization: Organization, user: User | None, team: Team | None) -> None:
+def _check_subject(organization: Organization, user: User | None, team: Team | None, *, from_elsewhere: bool) -> None:
     if (user is None) == (team is None):
         raise Unprocessable("A grant is for one user or one team.", hint="Name either a user or a team.")
     if user is not None:
         require_may_join(user, organization)
-    if team is not None and team.organization_id != organization.pk:
+    if team is not None and team.organization_id != organization.pk and not from_elsewhere:
         raise Unprocessable("This team belongs to another organization.", code="foreign_team", hint="Name a team of this organization.")
 
 

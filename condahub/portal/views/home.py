@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from django.conf import settings
-from django.http import HttpResponse, HttpResponseBase, HttpResponseNotModified, HttpResponseRedirect
+from django.http import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -15,6 +13,7 @@ from condahub.jobs import services as job_services
 from condahub.jobs.states import JobState
 from condahub.portal import jobs, paging, registry
 from condahub.portal.page import PortalRequest, asked, done, failed, page, show
+from condahub.portal.polled import unless_known
 
 FOUND_OF_A_KIND = 20
 FOUND_WHILE_TYPING = 6
@@ -61,7 +60,7 @@ def job_list(request: PortalRequest) -> HttpResponseBase:
 def running(request: PortalRequest) -> HttpResponseBase:
     """The part of the dashboard that is asked for again and again; 304 as long as nothing moved."""
     response = render(request, "portal/parts/running.html")
-    return _unless_known(request, response)
+    return unless_known(request, response)
 
 
 @page()
@@ -75,7 +74,7 @@ def job(request: PortalRequest, number: int) -> HttpResponseBase:
         "may_cancel": jobs.may_cancel(request.actor, found),
     }
     response = show(request, "portal/job.html", context)
-    return _unless_known(request, response)
+    return unless_known(request, response)
 
 
 @page(methods=("POST",))
@@ -89,19 +88,3 @@ def job_cancel(request: PortalRequest, number: int) -> HttpResponseBase:
     except HubError as error:
         return failed(request, path, error)
     return done(request, path, "The job is asked to stop.")
-
-
-def _unless_known(request: PortalRequest, response: HttpResponse) -> HttpResponseBase:
-    """304 for who polls and has it; the nonce and the CSRF token of an answer are no news."""
-    if request.headers.get("HX-Request") != "true":
-        return response
-    etag = f'"{hashlib.sha256(_without_secrets(request, response.content)).hexdigest()[:32]}"'
-    if request.headers.get("If-None-Match") == etag:
-        return HttpResponseNotModified(headers={"ETag": etag})
-    response.headers["ETag"] = etag
-    return response
-
-
-def _without_secrets(request: PortalRequest, content: bytes) -> bytes:
-    nonce = str(getattr(request, "csp_nonce", "")).encode()
-    return content.replace(nonce, b"") if nonce else content

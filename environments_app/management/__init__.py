@@ -1,0 +1,1 @@
+"""Commands of environments that run for long."""
