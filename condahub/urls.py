@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/ui/")),
     path("ui", RedirectView.as_view(url="/ui/")),
     path("ui/", include("mirrors_app.portal.urls")),
+    path("ui/", include("environments_app.portal.urls")),
     path("ui/channels", include("channels_app.portal.urls")),
     path("ui/", include("channels_app.portal.urls_wide")),
     path("ui/", include("condahub.portal.urls")),

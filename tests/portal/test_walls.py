@@ -21,11 +21,13 @@ from condahub.accounts.policy import SYSTEM, Actor
 from condahub.jobs.models import Job
 from condahub.names import RESERVED_NAMES
 from condahub.portal import urls as portal_urls
+from environments_app.portal import urls as environment_urls
 from mirrors_app.models import SyncRun
 from mirrors_app.portal import urls as mirror_urls
 from mirrors_app.services.mirrors import UpstreamSpec, create_mirror
 from mirrors_app.services.runs import ask_plan
 from tests.api.conftest import World
+from tests.environments_app.building import make_environments
 from tests.portal.conftest import Visitor
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,29 @@ GET  /ui/channels/{mirror}/mirror/settings           - - - - m o s
 POST /ui/channels/{mirror}/mirror/end                - - - - m o s
 GET  /ui/channels/{mirror}/mirror/runs/{run}         - - r c m o s
 GET  /ui/channels/{mirror}/mirror/plans/{plan}       - - r c m o s
+GET  /ui/environments                                a u r c m o s
+GET  /ui/environments/new                            - u r c m o s
+POST /ui/environments/check                          - u r c m o s
+POST /ui/environments/pick                           - u r c m o s
+GET  /ui/environments/holding                        a u r c m o s
+GET  /ui/{organization}/environments                 - - r c m o s
+GET  /ui/{organization}/environments/{open_environment}  a u r c m o s
+GET  /ui/{organization}/environments/{environment}   - - r c m o s
+POST /ui/{organization}/environments/{environment}/act  - - - c m o s
+GET  /ui/{organization}/environments/{environment}/edit  - - - c m o s
+GET  /ui/{organization}/environments/{environment}/builds  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/builds/{number}  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/builds/{number}/live  - - r c m o s
+POST /ui/{organization}/environments/{environment}/builds/{number}/act  - - r c m o s
+POST /ui/{organization}/environments/{environment}/builds/{number}/make  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/diff?before=1&after=2  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/packages  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/spec  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/artifacts  - - r c m o s
+GET  /ui/{organization}/environments/{environment}/members  - - - - m o s
+POST /ui/{organization}/environments/{environment}/members/{grant}/revoke  - - - - m o s
+GET  /ui/{organization}/environments/{environment}/activity  - - - - - o s
+GET  /ui/{organization}/environments/{environment}/settings  - - - c m o s
 GET  /ui/channels                                    a u r c m o s
 GET  /ui/channels/new                                - u r c m o s
 GET  /ui/channels/{public}                           a u r c m o s
@@ -96,6 +121,12 @@ GET  /ui/channels/{channel}/upload                   - - - c m o s
 POST /ui/channels/{channel}/upload/token             - - - c m o s
 POST /ui/channels/{channel}/upload/token/{token}/revoke  - - - - - o -
 """
+BELOW_UI: list[URLPattern | URLResolver] = [
+    *portal_urls.urlpatterns,
+    *urls_wide.urlpatterns,
+    *mirror_urls.urlpatterns,
+    *environment_urls.urlpatterns,
+]
 COLUMNS = ("", "outsider", "reader", "contributor", "maintainer", "owner", "staff")
 
 
@@ -113,17 +144,15 @@ def addresses(patterns: list[URLPattern | URLResolver], prefix: str) -> set[str]
 
 
 def test_every_page_has_its_row() -> None:
-    in_table = {re.sub(r"{\w+}", "{}", path) for _, path, _ in rows()}
-    in_urls = addresses([*portal_urls.urlpatterns, *urls_wide.urlpatterns, *mirror_urls.urlpatterns], "/ui/")
+    in_table = {re.sub(r"{\w+}", "{}", path.partition("?")[0]) for _, path, _ in rows()}
+    in_urls = addresses(BELOW_UI, "/ui/")
     in_urls |= addresses(list(channel_urls.urlpatterns), "/ui/channels")
     assert in_urls - in_table == set(), "these have no row"
     assert in_table - in_urls == set(), "these rows have no page"
 
 
 def test_no_organization_can_be_called_like_a_page() -> None:
-    firsts = {
-        str(pattern.pattern).split("/")[0] for pattern in (*portal_urls.urlpatterns, *urls_wide.urlpatterns, *mirror_urls.urlpatterns)
-    } | {"channels"}
+    firsts = {str(pattern.pattern).split("/")[0] for pattern in BELOW_UI} | {"channels"}
     assert {word for word in firsts if word and "<" not in word} <= RESERVED_NAMES
 
 
@@ -145,6 +174,8 @@ def values(world: World, settings: Settings) -> dict[str, str]:
     mirror = create_mirror(actor=owner, organization=world.acme, name="follows", upstreams=upstream, settings={"subdirs": ["noarch"]})
     run = SyncRun.objects.create(mirror=mirror, started_at=timezone.now(), state="ok")
     found |= {"mirror": "follows", "run": str(run.pk), "plan": str(ask_plan(actor=owner, mirror=mirror).pk)}
+    environments = make_environments(world)
+    found |= {"environment": environments["environment"], "open_environment": environments["open"]}
     return found | {"team": "core", "robot": "bot", "request": str(wanted.pk), "waiver": str(waived.pk)}
 
 
@@ -204,6 +235,9 @@ def test_hidden_and_unknown_look_the_same(world: World, visit: type[Visitor]) ->
     assert told("/ui/channels/inner", 403) == told("/ui/channels/nowhere", 403)
     assert told("/ui/channels/inner/packages/inside", 403) == told("/ui/channels/nowhere/packages/inside", 403)
     assert told("/ui/acme", 404) == told("/ui/nobody", 404)
+    make_environments(world)
+    for path in ("tools", "tools/builds/1", "tools/diff"):
+        assert told(f"/ui/acme/environments/{path}", 403) == told(f"/ui/nobody/environments/{path}", 403)
     job = Job.objects.create(kind="hub.gc", lane="quick", organization=world.acme)
     assert told(f"/ui/jobs/{job.pk}", 404) == told("/ui/jobs/99999999", 404)
 

@@ -38,6 +38,13 @@ def size(nbytes: int | None) -> SafeString:
 
 
 @register.filter
+def size_change(nbytes: int) -> SafeString:
+    """+4.2 GB, -300 KB: what came or went, with the bytes on hover."""
+    sign = "+" if nbytes >= 0 else "-"
+    return format_html('<span title="{}">{}{}</span>', f"{nbytes:+,} bytes", sign, wording.size(abs(nbytes)))
+
+
+@register.filter
 def number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 

@@ -68,6 +68,19 @@
     if (event.target.closest("[data-send-on-change]")) event.target.form.requestSubmit();
   });
 
+  // A log that grows is followed to its end, unless somebody has scrolled up in it.
+  let leftAt = null;
+  const follow = () => {
+    const log = document.querySelector("[data-follow]");
+    if (log) log.scrollTop = leftAt === null ? log.scrollHeight : leftAt;
+  };
+  follow();
+  document.addEventListener("htmx:beforeSwap", () => {
+    const log = document.querySelector("[data-follow]");
+    leftAt = log && log.scrollHeight - log.scrollTop - log.clientHeight > 24 ? log.scrollTop : null;
+  });
+  document.addEventListener("htmx:afterSwap", follow);
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {

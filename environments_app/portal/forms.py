@@ -1,0 +1,191 @@
+"""What the pages of environments ask for, and how it becomes a specification or settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from django import forms
+from django.conf import settings as hub_settings
+
+from condahub.errors import Unprocessable
+from condahub.portal.forms import HubForm
+from environments_app.services.environments import MAX_DESCRIPTION_CHARS
+from environments_app.spec import MAX_LOCK_SPEC_BYTES, Spec, read_environment
+from environments_app.spec.conda import PLATFORMS
+
+MAX_FIELD_CHARS = 200_000
+FIELDS, YAML, LOCK = "fields", "yaml", "lock"
+WAYS = ((FIELDS, "By fields"), (YAML, "As YAML"), (LOCK, "From a lock file"))
+VISIBILITIES = [
+    ("private", "Private: those who are given access"),
+    ("internal", "Internal: everybody who is signed in"),
+    ("public", "Public: everybody, without signing in"),
+]
+EXAMPLE = """name: tools
+channels:
+  - conda-forge
+dependencies:
+  - python 3.12.*
+  - numpy >=2
+"""
+
+
+def _text(label: str, help_text: str, rows: int, *, most: int = MAX_FIELD_CHARS, placeholder: str = "") -> forms.CharField:
+    attrs = {"rows": rows, "class": "form-control mono", "spellcheck": "false", "autocapitalize": "off", "placeholder": placeholder}
+    # Spaces at the front are what YAML is made of.
+    return forms.CharField(
+        required=False, label=label, help_text=help_text, widget=forms.Textarea(attrs=attrs), max_length=most, strip=False
+    )
+
+
+class SpecForm(HubForm):
+    """A specification in three ways; `way` says which of them counts."""
+
+    way = forms.ChoiceField(choices=WAYS, initial=FIELDS, required=False, widget=forms.HiddenInput)
+    organization = forms.CharField(max_length=64, required=False, label="Owner", help_text="Whose settings, limits and quota hold.")
+    name = forms.CharField(
+        max_length=64,
+        required=False,
+        label="Name",
+        help_text="Part of its address: lower-case letters, digits, '-', '_' and '.'.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    channels = _text("Channels", "Of this hub, by name, one a line; the first comes first.", 2, placeholder="conda-forge")
+    packages = _text("Packages", "One a line, as conda reads them.", 7, placeholder="python 3.12.*\nnumpy >=2")
+    pip = _text("From pip", "Requirements, one a line; resolved against the conda packages.", 3)
+    platforms = forms.MultipleChoiceField(
+        choices=[(name, name) for name in PLATFORMS],
+        required=False,
+        label="Platforms",
+        help_text="None ticked: what the settings say.",
+        widget=forms.CheckboxSelectMultiple({"class": "form-check-input"}),
+    )
+    yaml = _text("environment.yml", "", 20, placeholder=EXAMPLE)
+    lock = _text("Lock file", "The text of a pixi.lock, conda-lock.yml or @EXPLICIT file: built exactly so.", 14, most=MAX_LOCK_SPEC_BYTES)
+    upload = forms.FileField(required=False, label="or choose the file", widget=forms.FileInput())
+    find = forms.CharField(max_length=100, required=False, label="Find a package")
+
+    @property
+    def the_way(self) -> str:
+        way = str(self.data.get("way") or "") if self.is_bound else str(self.initial.get("way") or "")
+        return way if way in (FIELDS, YAML, LOCK) else FIELDS
+
+    def text(self) -> str:
+        """The specification as text, in whatever way it was given. After `is_valid`."""
+        given = self.cleaned_data
+        if self.the_way == YAML:
+            return _lines_end(given["yaml"])
+        if self.the_way == LOCK:
+            upload = given.get("upload")
+            if upload is None:
+                return _lines_end(given["lock"])
+            if upload.size > MAX_LOCK_SPEC_BYTES:
+                raise Unprocessable("The lock file is too large.", hint=f"At most {MAX_LOCK_SPEC_BYTES // 2**20} MiB.")
+            try:
+                return str(upload.read().decode())
+            except UnicodeDecodeError:
+                raise Unprocessable(
+                    "The lock file is no text in UTF-8.", hint="Choose a pixi.lock, conda-lock.yml or explicit file."
+                ) from None
+        return text_of_fields(given)
+
+
+def text_of_fields(given: dict[str, Any]) -> str:
+    """An environment.yml of what the fields say."""
+    pip = entries(given["pip"])
+    document: dict[str, Any] = {}
+    if given["name"].strip():
+        document["name"] = given["name"].strip()
+    document["channels"] = entries(given["channels"])
+    document["dependencies"] = [*entries(given["packages"]), *([{"pip": pip}] if pip else [])]
+    if given["platforms"]:
+        document["platforms"] = list(given["platforms"])
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def fields_of_text(text: str) -> dict[str, Any]:
+    """What the fields show of an environment.yml. Raises SpecInvalid, Unprocessable where they can't show all of it."""
+    spec = read_environment(text, public_url=hub_settings.CONDAHUB_PUBLIC_URL)
+    if _says_more(spec):
+        raise Unprocessable("The fields can't show all that this YAML says.", code="more_than_fields", hint="Go on editing it as YAML.")
+    return {
+        "name": spec.name,
+        "channels": "\n".join(line.text for line in spec.channels),
+        "packages": "\n".join(line.text for line in spec.dependencies),
+        "pip": "\n".join(line.text for line in spec.pip),
+        "platforms": [line.text for line in spec.platforms],
+    }
+
+
+def _says_more(spec: Spec) -> bool:
+    options = spec.pip_options
+    return bool(spec.variables or spec.description or options.index_url or options.extra_index_urls or options.pre)
+
+
+def entries(text: str) -> list[str]:
+    """The lines of a field, without empty ones, comments and the dashes of who copied them out of YAML."""
+    lines = (line.strip().removeprefix("- ").strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _lines_end(text: str) -> str:
+    """A browser sends CRLF; a specification is the same text from wherever it comes."""
+    return text.replace("\r\n", "\n")
+
+
+class EnvironmentForm(HubForm):
+    description = forms.CharField(
+        required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_DESCRIPTION_CHARS
+    )
+    visibility = forms.ChoiceField(choices=VISIBILITIES, label="Who may use it")
+
+
+_LISTS = (
+    ("default_channels", "Channels where none are named", ""),
+    ("allowed_channels", "Channels that may be named", "Empty: all that their readers may read."),
+    ("required_channels", "Channels that are always added", ""),
+    ("included_packages", "Packages that are always added", ""),
+    ("required_packages", "Packages that must be asked for", ""),
+    ("default_platforms", "Platforms where none are named", f"Of {', '.join(PLATFORMS)}."),
+    ("artifacts", "Made at once after a build", "archive, archive-zstd, installer."),
+)
+_LIMITS = (
+    ("solve_seconds", "Seconds for solving"),
+    ("build_seconds", "Seconds for a build"),
+    ("environment_bytes", "Bytes that it may have"),
+)
+
+
+class PolicyForm(HubForm):
+    """The settings of the level of one environment; empty is what the levels above say."""
+
+    virtual_packages = _text("Virtual packages", "One a line, such as __cuda 12.4.", 2)
+    pip_allowed = forms.ChoiceField(choices=[("", "as above"), ("yes", "yes"), ("no", "no")], required=False, label="pip is allowed")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label, help_text in _LISTS:
+            self.fields[name] = _text(label, help_text, 2)
+        for name, label in _LIMITS:
+            self.fields[name] = forms.IntegerField(
+                required=False, min_value=1, label=label, widget=forms.NumberInput({"class": "form-control"})
+            )
+
+    @staticmethod
+    def values_of(own: dict[str, Any]) -> dict[str, Any]:
+        shown: dict[str, Any] = {name: "\n".join(own.get(name) or []) for name, _, _ in _LISTS}
+        shown |= {name: own.get(name) for name, _ in _LIMITS}
+        shown["virtual_packages"] = "\n".join(f"{name} {version}" for name, version in (own.get("virtual_packages") or {}).items())
+        shown["pip_allowed"] = {True: "yes", False: "no"}.get(own.get("pip_allowed"), "")  # type: ignore[arg-type]
+        return shown
+
+    def changes(self) -> dict[str, Any]:
+        """What `change_settings` takes; None takes a setting away."""
+        given = self.cleaned_data
+        made: dict[str, Any] = {name: entries(given[name]) or None for name, _, _ in _LISTS}
+        made |= {name: given[name] for name, _ in _LIMITS}
+        pairs = [line.partition(" ") for line in entries(given["virtual_packages"])]
+        made["virtual_packages"] = {name: version.strip() for name, _, version in pairs} or None
+        made["pip_allowed"] = {"yes": True, "no": False}.get(given["pip_allowed"])
+        return made
