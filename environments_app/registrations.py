@@ -9,6 +9,8 @@ from django.db.models import Q
 from condahub.accounts import places, quota
 from condahub.accounts.policy import AccessTarget, Actor, Permission
 from condahub.errors import Forbidden, NotAuthenticated
+from condahub.events import types
+from condahub.events.types import EventType, Severity
 from condahub.jobs import selectors as jobs
 from condahub.ops import doctor, gc
 
@@ -19,6 +21,7 @@ def register() -> None:
     from environments_app import bundles, checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
     from environments_app.building import garbage, resuming
     from environments_app.portal import panels
+    from environments_app.services import policies, schedules
     from environments_app.services.builds import used_by_organization
 
     bundles.register()
@@ -30,7 +33,40 @@ def register() -> None:
     gc.register_collector("environments", garbage.collect_environments)
     gc.register_collector("environment folders", garbage.collect_folders)
     doctor.register_check("environments", checkups.check_folders)
+    policies.on_change(schedules.on_settings)
+    for event_type in _event_types():
+        types.register(event_type)
     places.register(places.ENVIRONMENT, find=_find_environment, names_of=_names_of_environments)
+
+
+def _event_types() -> tuple[EventType, ...]:
+    return (
+        EventType(
+            "environment.changed",
+            "environment",
+            "An environment was changed, archived, brought back, deleted, or pointed to another build by hand.",
+            "{object} was {change} by {actor}.",
+            Permission.ENVIRONMENT_READ,
+        ),
+        EventType(
+            "environment.channel_withdrawn",
+            "environment",
+            "A channel of an environment can't be read any more by whoever built it; it is not rebuilt by itself until it is built anew.",
+            "{object} is not rebuilt by itself any more: a channel that it is made of was withdrawn.",
+            Permission.ENVIRONMENT_READ,
+            Severity.WARNING,
+            Permission.ENVIRONMENT_UPDATE,
+        ),
+        EventType(
+            "watch.problem",
+            "organization",
+            "A watched file could not be built from; it is tried again when it changes, and every hour.",
+            "The watched file {file} can't be built: {reason}",
+            Permission.ENVIRONMENT_UPDATE,
+            Severity.WARNING,
+            Permission.ORGANIZATION_UPDATE,
+        ),
+    )
 
 
 def _hidden_jobs(actor: Actor) -> Q:
