@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.apps import apps
 from django.db import models
 
 from condahub.accounts.models import Organization
@@ -29,7 +30,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         if found.all:
             return shown
         # A virtual channel is for those who may read each of its members, but for those that are shared with all its readers.
-        members = self.model._meta.get_field("virtual_members").related_model._default_manager
+        members = apps.get_model("channels", "VirtualMember")._default_manager
         closed = members.filter(shared_by="").exclude(found.channels("member__"))
         return shown.exclude(kind=ChannelKind.VIRTUAL, pk__in=closed.order_by().values("virtual"))
 

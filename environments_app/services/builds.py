@@ -271,7 +271,8 @@ def used_by_organization(organization_id: int) -> int:
     folders = builds.order_by().values(folder=folder).annotate(bytes=Max("size")).values_list("bytes", flat=True)
     artifacts = BuildArtifact.objects.filter(build__environment__organization_id=organization_id)
     made: int = artifacts.aggregate(total=Sum("size"))["total"] or 0
-    return sum(folders) + made
+    held: int = sum(folders)
+    return held + made
 
 
 def _audit(actor: Actor, action: str, build: Build, details: dict[str, Any]) -> None:

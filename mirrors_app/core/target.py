@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ class Fetched:
         return self.said
 
     @property
-    def run_exports(self) -> bytes:
+    def run_exports(self) -> builtins.bytes:
         """JSON of lists by kind, b"{}" if none."""
         return self.said.run_exports if isinstance(self.said, Identity) else orjson.dumps(self.said.run_exports)
 

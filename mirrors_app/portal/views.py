@@ -160,7 +160,7 @@ def run(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         "replaced": report.get("replaced", []),
         "broken": report.get("broken", []),
         "left_out": sorted(report.get("left_out", {}).items(), key=lambda pair: -pair[1]),
-        "job_opens": one.job is not None and portal_jobs.visible_jobs(request.actor).filter(pk=one.job_id).exists(),
+        "job_opens": one.job is not None and portal_jobs.visible_jobs(request.actor).filter(pk=one.job.pk).exists(),
     }
     return show(request, "mirrors/run.html", context)
 
