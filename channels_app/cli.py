@@ -7,15 +7,13 @@ from pathlib import Path
 
 import click
 import msgspec
-from django.db import transaction
 from django.db.models import Count
 
 from channels_app import selectors
-from channels_app.index.publish import mark_dirty, publish_dirty
-from channels_app.models import Channel, FileState, PackageFile, VirtualChannel
+from channels_app.models import Channel, FileState, PackageFile
 from channels_app.policies import osv
+from channels_app.services import reindexing
 from channels_app.services.policies import load_advisories
-from channels_app.virtual.follow import follow
 from condahub.audit.services import record
 from condahub.cli import tables
 from condahub.cli.exits import Failure
@@ -58,14 +56,9 @@ def reindex(channel_name: str) -> None:
     channel = selectors.channel_by_name(channel_name)
     if channel is None:
         raise Failure(f"There is no channel '{channel_name}'.", hint="See: condahub admin channels", code="no_such_channel")
-    with transaction.atomic():
-        channel = selectors.lock(channel)
-        names = PackageFile.objects.filter(channel=channel).order_by().values_list("subdir", "name").distinct()
-        mark_dirty(channel.pk, list(names), cause="index made anew")
-        VirtualChannel.objects.filter(channel=channel).update(must_rebuild=True)
-        record(actor=operator(), action="channel.reindex", target=f"channel:{channel.name}", organization_id=channel.organization_id)
+    record(actor=operator(), action="channel.reindex", target=f"channel:{channel.name}", organization_id=channel.organization_id)
     before = channel.head
-    number = follow(channel.pk) if channel.is_virtual else publish_dirty(channel.pk)
+    number = reindexing.reindex(channel)
     click.echo(f"{channel.name} is at revision {number}" + (": nothing had to change." if number == before else "."))
 
 

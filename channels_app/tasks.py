@@ -12,9 +12,10 @@ from django.utils import timezone
 from channels_app.index import stage2
 from channels_app.index.publish import publish_dirty
 from channels_app.models import Channel, DirtyName, IndexFile, PackageFile
-from channels_app.services import applying, channels, retention, scopes
+from channels_app.services import applying, channels, reindexing, retention, scopes
 from channels_app.virtual import follow
 from condahub.accounts.policy import SYSTEM
+from condahub.errors import HubError
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
@@ -24,6 +25,8 @@ SETTLE_AFTER_SECONDS = 5
 # Names of a large change that wait for longer belong to a job that will not come back.
 GIVEN_UP_AFTER_SECONDS = 3600
 HOLDS_EVERY_SECONDS = 30
+# All bytes of a large channel.
+VERIFY_TIMEOUT_SECONDS = 12 * 3600
 # Short, so that a worker that dies in the middle keeps the large files behind for seconds.
 RENDER_LEASE_SECONDS = 15
 
@@ -105,6 +108,29 @@ def housekeeping(context: JobContext, payload: Mapping[str, Any]) -> dict[str, A
         context.check_cancelled()
         deleted += retention.apply_retention(actor=SYSTEM, channel=channel)
     return {"deleted": deleted, "ended": channels.end_channels(actor=SYSTEM)}
+
+
+@job_kind(reindexing.REINDEX_KIND, lane="heavy")
+def reindex(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a channel's index anew from its files."""
+    channel = Channel.objects.existing().filter(pk=payload["channel"]).first()
+    return {"revision": reindexing.reindex(channel) if channel else None}
+
+
+@job_kind(reindexing.VERIFY_KIND, lane="heavy", timeout_seconds=VERIFY_TIMEOUT_SECONDS)
+def verify(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Read all bytes of a channel; fails, so that staff sees it, where they are not right."""
+    channel = Channel.objects.filter(pk=payload["channel"]).first()
+    if channel is None:
+        return {"looked_at": 0}
+    context.progress(phase="reading", unit="files")
+    looked, wrong = reindexing.verify(channel, check=context.check_cancelled, progress=lambda done, total: context.progress(done, total))
+    for sentence in wrong:
+        context.log(sentence)
+    if wrong:
+        hint = "The job's log names them. Bring them back from a backup of the store, or purge them."
+        raise HubError(f"{len(wrong)} files of '{channel.name}' are not right.", code="channel_not_whole", hint=hint, status=500)
+    return {"looked_at": looked}
 
 
 schedules.register("channels settle", kind="channels.settle", payload={}, every_seconds=10)

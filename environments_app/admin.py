@@ -1,10 +1,16 @@
-"""Environments in the Django admin: lists for looking and finding; what changes goes through the services' own doors."""
+"""Environments in the Django admin: lists for looking and finding, and verbs on many builds through the services."""
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
 
-from condahub.adminsite.base import LookOnly
+from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from condahub.accounts.policy import Actor
+from condahub.adminsite.base import LookInline, LookOnly
+from condahub.adminsite.confirming import Verb
+from condahub.adminsite.filters import OpenFilter
 from environments_app.models import (
     Build,
     BuildArtifact,
@@ -16,32 +22,94 @@ from environments_app.models import (
     Specification,
     Wheel,
 )
+from environments_app.services.builds import build_again, cancel_build
+
+
+def _rebuild(actor: Actor, build: Build, values: dict[str, Any]) -> None:
+    build_again(actor=actor, build=build)
+
+
+def _cancel(actor: Actor, build: Build, values: dict[str, Any]) -> None:
+    cancel_build(actor=actor, build=build)
+
+
+class DeletedFilter(OpenFilter):
+    title = "deleted"
+    parameter_name = "deleted"
+    column = "deleted_at"
+    words = ("Not deleted", "Deleted")
+
+
+class BuildInline(LookInline):
+    model = Build
+    ordering = ("-number",)
+    fields = ("number", "state", "phase", "package_count", "size", "author", "started_at", "ended_at", "pinned")
+
+
+class ArtifactInline(LookInline):
+    model = BuildArtifact
+    fields = ("kind", "platform", "state", "filename", "size", "error")
 
 
 @admin.register(Environment)
 class EnvironmentAdmin(LookOnly):
-    list_display = ("name", "organization", "visibility", "current_build", "created_at", "archived_at", "deleted_at")
-    list_filter = ("visibility",)
+    list_display = ("name", "organization", "visibility", "current_build", "created_at", "archived_at", "deleted_at", "links")
+    list_filter = ("visibility", DeletedFilter, ("organization", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("organization", "current_build__environment__organization")
     search_fields = ("name", "organization__name")
     date_hierarchy = "created_at"
+    inlines = (BuildInline,)
+
+    def audit_target(self, obj: Environment) -> str:
+        return f"environment:{obj}"
+
+    def jobs_query(self, obj: Environment) -> dict[str, Any]:
+        return {"organization__id__exact": obj.organization_id, "kind": "environments.build"}
 
 
 @admin.register(Specification)
 class SpecificationAdmin(LookOnly):
     list_display = ("sha256", "organization", "kind", "author", "created_at")
-    list_filter = ("kind",)
+    list_filter = ("kind", ("organization", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("organization",)
-    search_fields = ("sha256", "author")
+    search_fields = ("^sha256", "author")
+    date_hierarchy = "created_at"
+    deferred = ("text", "canonical")
 
 
 @admin.register(Build)
 class BuildAdmin(LookOnly):
-    list_display = ("environment", "number", "state", "phase", "package_count", "size", "author", "created_at", "ended_at", "pinned")
-    list_filter = ("state", "pinned")
+    list_display = (
+        "environment",
+        "number",
+        "state",
+        "phase",
+        "package_count",
+        "size",
+        "author",
+        "created_at",
+        "ended_at",
+        "pinned",
+        "links",
+    )
+    list_filter = ("state", "pinned", ("environment", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("environment__organization",)
-    search_fields = ("environment__name", "key")
+    search_fields = ("environment__name", "=key", "author")
     date_hierarchy = "created_at"
+    inlines = (ArtifactInline,)
+    verbs = (
+        Verb("rebuild", "Rebuild", "The same specifications are built anew, with today's packages, as the next builds.", _rebuild),
+        Verb("cancel", "Cancel", "They stop in whatever phase; those that have ended stay as they are.", _cancel, dangerous=True),
+    )
+
+    def audit_target(self, obj: Build) -> str:
+        return f"build:{obj}"
+
+    def jobs_query(self, obj: Build) -> dict[str, Any]:
+        return {"id": obj.job_id} if obj.job_id is not None else {}
 
 
 @admin.register(BuildPackage)

@@ -24,6 +24,7 @@ from condahub.accounts.signin.providers import SEALED
 from condahub.adminsite.base import LookOnly
 from condahub.audit.services import record
 from condahub.errors import HubError
+from condahub.portal.page import actor_of
 
 PROVIDERS = [("openid_connect", "OpenID Connect"), ("github", "GitHub"), ("gitlab", "GitLab"), ("google", "Google")]
 
@@ -36,7 +37,7 @@ class ForAdministrators(LookOnly):
     """Looked at by staff, changed by administrators: it decides who gets in."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return can(Actor.of(request.user), Permission.USER_PROMOTE, HUB)
+        return can(actor_of(request), Permission.USER_PROMOTE, HUB)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_add_permission(request)

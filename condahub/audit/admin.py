@@ -1,8 +1,11 @@
-"""The admin's list of audit events, to look at."""
+"""The admin's list of audit events, to look at and to take away as a file."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from condahub.adminsite.base import LookOnly
 from condahub.audit.models import AuditEvent
@@ -10,7 +13,24 @@ from condahub.audit.models import AuditEvent
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(LookOnly):
-    list_display = ["at", "actor_label", "action", "target_type", "target", "address", "token_prefix", "sequence"]
-    list_filter = ["action", "at"]
-    search_fields = ["actor_label", "action", "target", "address", "token_prefix", "request_id"]
-    show_full_result_count = False
+    list_display = ["at", "actor_label", "action", "target_type", "target", "address", "token_prefix", "sequence", "links"]
+    list_filter = ["target_type", ("at", RangeDateTimeFilter)]
+    list_filter_submit = True
+    search_fields = ["=actor_label", "=action", "target", "=address", "=token_prefix", "=request_id"]
+    search_help_text = "An actor, action, address, token prefix or request id as it is, or part of a target"
+    date_hierarchy = "at"
+    export_fields = [
+        *("at", "actor_label", "actor_id", "token_prefix", "action", "target_type", "target", "organization_id"),
+        *("address", "request_id", "details", "sequence", "previous_hash", "hash"),
+    ]
+
+    def audit_target(self, obj: AuditEvent) -> str:
+        return obj.target
+
+    def audit_query(self, obj: AuditEvent) -> dict[str, Any]:
+        """What else was done to the same thing."""
+        return {"target_type__exact": obj.target_type, "target": obj.target} if obj.target else {}
+
+    def jobs_query(self, obj: AuditEvent) -> dict[str, Any]:
+        number = obj.details.get("job") if isinstance(obj.details, dict) else None
+        return {"id": number} if isinstance(number, int) else {}

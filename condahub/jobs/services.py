@@ -6,7 +6,7 @@ same on SQLite and PostgreSQL, and nobody who lost the lease can write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -29,6 +29,14 @@ JOIN_TRIES = 10
 REAP_AT_ONCE = 100
 KEEP_FINISHED_DAYS = 30
 PRUNE_AT_ONCE = 500
+
+
+_holds: list[Callable[[], bool]] = []
+
+
+def register_hold(is_held: Callable[[], bool]) -> None:
+    """While `is_held()` says so, no job of the heavy lane is claimed; those that run go on. From `AppConfig.ready`; it must be cheap."""
+    _holds.append(is_held)
 
 
 class LeaseLost(Exception):
@@ -130,6 +138,8 @@ def claim(lane: str, worker: str) -> Job | None:
 
 def claimable(lane: str) -> QuerySet[Job]:
     """Jobs of that lane that could start now in this process, the longest due first. One key never runs twice at once."""
+    if lane == Lane.HEAVY and any(is_held() for is_held in _holds):
+        return Job.objects.none()
     same_key_running = Job.objects.filter(kind=OuterRef("kind"), coalesce_key=OuterRef("coalesce_key"), state=JobState.RUNNING)
     due = Job.objects.filter(lane=lane, state=JobState.WAITING, run_after__lte=timezone.now(), kind__in=kind_names())
     return due.filter(Q(coalesce_key="") | ~Exists(same_key_running)).order_by("run_after", "id")

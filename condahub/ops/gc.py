@@ -17,6 +17,7 @@ from condahub.settings.env import env
 # Longer than the longest upload or build, so that what is on its way in is never taken for garbage.
 LEAST_GRACE_DAYS = 7
 GC_KIND = "hub.gc"
+GC_DRY_KIND = "hub.gc_dry_run"
 # A first run over a large store reads every name in it.
 GC_TIMEOUT_SECONDS = 12 * 3600
 
@@ -85,11 +86,20 @@ def collect(
 @job_kind(GC_KIND, lane="heavy", timeout_seconds=GC_TIMEOUT_SECONDS)
 def run(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """The daily collection."""
+    return _run(context, dry_run=False)
 
+
+@job_kind(GC_DRY_KIND, lane="heavy", timeout_seconds=GC_TIMEOUT_SECONDS)
+def run_dry(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a collection would take, counted and left alone."""
+    return _run(context, dry_run=True)
+
+
+def _run(context: JobContext, *, dry_run: bool) -> dict[str, Any]:
     def say(name: str) -> None:
         context.progress(phase=name)
 
-    found = collect(dry_run=False, check=context.check_cancelled, say=say)
+    found = collect(dry_run=dry_run, check=context.check_cancelled, say=say)
     for one in found:
         if one.count:
             context.log(f"{one.what}: {one.count}, {one.size} bytes")

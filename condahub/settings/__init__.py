@@ -13,4 +13,5 @@ from condahub.settings.directory import *  # noqa: F403
 from condahub.settings.network import *  # noqa: F403
 from condahub.settings.environments import *  # noqa: F403
 from condahub.settings.metrics import *  # noqa: F403
+from condahub.settings.adminsite import *  # noqa: F403
 from condahub.settings.logs import *  # noqa: F403

@@ -1,0 +1,1 @@
+"""A notice to everybody, and the read-only mode of maintenance."""

@@ -1,0 +1,46 @@
+"""While the hub is read-only, refuses what would change it, before its body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from condahub.errors import Unavailable
+from condahub.maintenance.selectors import notice
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Who looks after the hub works on, and everybody may sign in and out and choose light or dark.
+STAYS_OPEN = ("/admin/", "/accounts/", "/conda-store/login", "/conda-store/logout", "/ui/account/theme")
+RETRY_AFTER_SECONDS = 300
+
+
+class MaintenanceMiddleware:
+    """Belongs behind the audit's: its refusals have a request id as all others."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method in SAFE_METHODS or request.path.startswith(STAYS_OPEN) or not notice().read_only:
+            return self.get_response(request)
+        error = refused()
+        if request.path.startswith("/ui/"):
+            answer: HttpResponseBase = render(request, "maintenance.html", {"error": error}, status=error.status)
+        else:
+            answer = JsonResponse(error.as_dict(), status=error.status)
+        for name, value in error.headers.items():
+            answer.headers[name] = value
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+
+def refused() -> Unavailable:
+    return Unavailable(
+        "The hub is in maintenance: it can be read and not changed.",
+        code="maintenance",
+        hint=notice().text or "Try again later.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
