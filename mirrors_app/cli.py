@@ -1,4 +1,4 @@
-"""`condahub mirror`: copies a channel into a plain folder that any HTTP server serves, without a hub."""
+"""`condahub mirror`: copies a channel into a plain folder that any HTTP server serves, without a hub; its verbs speak to a hub."""
 
 from __future__ import annotations
 
@@ -40,7 +40,22 @@ EXIT_STATUS = {"ok": 0, "failed": 1, "partial": 3, "held": 4}
 MEGABYTE = 1_000_000
 DEFAULT_FREE_SPACE_MB = 1000
 SHOWN_REFUSALS = 50
+_REMOTE = "mirrors_app.remote"
 _SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "create": (f"{_REMOTE}.making:create", "Make a hub's channel that is filled from an upstream."),
+    "update": (f"{_REMOTE}.making:update", "Change a hub's mirror."),
+    "delete": (f"{_REMOTE}.making:delete", "End a hub's mirror; its packages stay unless said."),
+    "list": (f"{_REMOTE}.showing:list_mirrors", "List a hub's mirrors."),
+    "show": (f"{_REMOTE}.showing:show", "The settings of a hub's mirror."),
+    "status": (f"{_REMOTE}.showing:status", "How a hub's mirror stands: its run, the last one, the next one."),
+    "plan": (f"{_REMOTE}.running:plan", "What a run of a hub's mirror would do."),
+    "run": (f"{_REMOTE}.running:run", "Bring a hub's mirror to its upstream."),
+    "runs": (f"{_REMOTE}.showing:runs", "The runs of a hub's mirror."),
+    "refused": (f"{_REMOTE}.showing:refused", "What the last run could not bring, and why."),
+    "pause": (f"{_REMOTE}.running:pause", "No runs by the clock."),
+    "resume": (f"{_REMOTE}.running:resume", "Runs by the clock again."),
+    "cancel": (f"{_REMOTE}.running:cancel", "Stop a run."),
+    "approve": (f"{_REMOTE}.running:approve", "Follow an index that was held."),
     "export": ("mirrors_app.bundles.carrying:export_bundle", "Make a bundle of a hub's channel, and fetch it into a folder."),
     "import": ("mirrors_app.bundles.carrying:import_bundle", "Bring a bundle from a folder into a hub's channel."),
 }
@@ -117,7 +132,10 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_options
 @click.pass_context
 def mirror(context: click.Context, /, **given: Any) -> int | None:
-    """Copy a channel into a folder, verified; give it again to bring it up to date, or after it was interrupted."""
+    """Copy a channel into a folder, verified; give it again to bring it up to date, or after it was interrupted.
+
+    The commands below are about mirrors in a hub instead.
+    """
     if context.invoked_subcommand is not None:
         return None
     context.find_root().meta["condahub.json"] = given["as_json"]

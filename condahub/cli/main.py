@@ -37,7 +37,7 @@ _COMMANDS = {
     "env": (f"{_REMOTE}.env:env", "Environments: create, build, compare; pull one here, run in it."),
     "jobs": (f"{_REMOTE}.jobs:jobs", "The hub's work: list, show, cancel."),
     "api": (f"{_REMOTE}.account:api", "Ask any path of the REST API."),
-    "mirror": ("mirrors_app.cli:mirror", "Copy a channel into a folder, without a hub."),
+    "mirror": ("mirrors_app.cli:mirror", "A hub's mirrors; or copy a channel into a folder, without a hub."),
     "bundle": ("mirrors_app.bundles.cli:bundle", "Check what is carried over an air gap, without a hub."),
     "keys": ("mirrors_app.bundles.cli:keys_group", "Keys that sign bundles, and keys that are trusted."),
     "server": ("condahub.cli.server:server", "Run a hub, or one of its processes (needs condahub[server])."),

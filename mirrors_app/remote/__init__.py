@@ -1,0 +1,1 @@
+"""`condahub mirror ...` against a hub: the REST API and nothing of the server."""
