@@ -179,7 +179,7 @@ def _gained(channel: Channel, build: Build) -> bool:
     asked = list(build.packages.filter(kind=BuildPackage.Kind.CONDA).exclude(requested=""))
     platforms = {row.platform for row in asked}
     files = PackageFile.objects.shown().filter(channel=channel, name__in={row.name for row in asked}, subdir__in={*platforms, "noarch"})
-    columns = ("subdir", "name", "version", "build_string", "build_number")
+    columns = ("subdir", "name", "version", "build", "build_number")
     shown: dict[str, list[tuple[str, str, str, int]]] = {}
     for subdir, name, version, string, number in files.order_by().values_list(*columns):
         shown.setdefault(name, []).append((subdir, version, string, number))
