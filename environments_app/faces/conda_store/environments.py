@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import yaml
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from channels_app.models import Channel
 from condahub.accounts.models import Organization
@@ -50,8 +50,21 @@ class _Shown:
 def _with_current(actor: Actor, reply: Reply) -> Reply:
     kept: Any = reply.data
     rows = [one["row"] for one in kept]
-    selectors.attach_current(actor, rows)
+    _attach(actor, rows)
     return Reply([shapes.environment(row) for row in rows], reply.more)
+
+
+def _attach(actor: Actor, rows: list[Environment]) -> None:
+    """Set `shown_current`: where nothing has completed yet the newest build, since its clients follow that one by this name."""
+    selectors.attach_current(actor, rows)
+    without = [row for row in rows if row.current_build_id is None]
+    if not without:
+        return
+    visible = Build.objects.visible_to(actor).order_by()
+    newest = visible.filter(environment__in=without).values("environment").annotate(newest=Max("pk")).values("newest")
+    builds = {build.environment_id: build for build in selectors.shown_current(Build.objects.filter(pk__in=newest))}
+    for row in without:
+        row.shown_current = builds.get(row.pk)  # type: ignore[attr-defined]
 
 
 def _filtered(asked: Asked) -> QuerySet[Environment]:
@@ -109,7 +122,7 @@ def list_by_cursor(asked: Asked) -> object:
     sign = "-" if descending else ""
     found = list(rows.order_by(f"{sign}organization__name", f"{sign}name")[: limit + 1])
     shown, more = found[:limit], len(found) > limit
-    selectors.attach_current(asked.actor, shown)
+    _attach(asked.actor, shown)
     cursor = _encoded([shown[-1].organization.name, shown[-1].name]) if more else None
     return Reply([shapes.environment(row) for row in shown], {"cursor": cursor, "count": count})
 
@@ -132,7 +145,7 @@ def _decoded(cursor: str) -> list[str] | None:
 
 def get_environment(asked: Asked, namespace: str, name: str) -> object:
     found = selectors.environment_for(asked.actor, namespace, name, Permission.ENVIRONMENT_READ)
-    selectors.attach_current(asked.actor, [found])
+    _attach(asked.actor, [found])
     current = getattr(found, "shown_current", None)
     full = selectors.build_for(asked.actor, found, current.number) if current is not None else None
     return shapes.environment(found, current=shapes.build_in_full(full) if full is not None else None)

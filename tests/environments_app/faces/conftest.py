@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from tests.api.conftest import World
+from tests.environments_app.faces.client import install
 
 
 class Store:
@@ -40,3 +41,9 @@ def store(world: World) -> Callable[..., Store]:
         return Store(world.secret(who, *scopes) if who else "", root)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of conda-store's own command."""
+    return install(tmp_path_factory.mktemp("conda-store"))

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests import parts
+from tests.environments_app.faces.client import run
 from tests.hub import RunningHub
 
 pytestmark = pytest.mark.real
-CLIENT = "conda-store==2025.2.2"
-INSTALL_SECONDS = 240
-RUN_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The command in an environment of its own, as what it needs is not what we need."""
-    folder = tmp_path_factory.mktemp("conda-store")
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, timeout=INSTALL_SECONDS)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]
-        subprocess.run(pip, check=True, capture_output=True, timeout=INSTALL_SECONDS)
-    except (subprocess.SubprocessError, OSError):
-        reason = f"{parts.SKIP_PREFIX}conda-store (pip could not install {CLIENT})"
-        if parts.all_required():
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    return str(folder / "bin" / "conda-store")
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +24,6 @@ def home(running_hub: RunningHub) -> str:
         assert api.post("/tokens", json={"name": "client", "scopes": ["full"]}).status_code == 201
         token: str = api.post("/tokens", json={"name": "client", "scopes": ["full"]}).json()["secret"]
     return token
-
-
-def run(command: str, hub: RunningHub, *arguments: str, token: str = "", folder: Path | None = None) -> str:
-    """What it prints; it must succeed."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("CONDA_STORE")},
-        "CONDA_STORE_URL": f"{hub.url}/conda-store",
-        "CONDA_STORE_AUTH": "token" if token else "none",
-        "CONDA_STORE_TOKEN": token,
-        "COLUMNS": "200",
-    }
-    done = subprocess.run([command, *arguments], env=environment, cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_info_tells_who_one_is(command: str, running_hub: RunningHub, home: str) -> None:
