@@ -74,3 +74,12 @@ class ChainHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence}:{self.hash}"
+
+
+class Forwarded(models.Model):
+    """The number of the last event that the syslog server was given: one row."""
+
+    sequence = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.sequence)

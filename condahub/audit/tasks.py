@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from condahub.audit import chain
+from django.conf import settings
+
+from condahub.audit import chain, forwarding
 from condahub.errors import HubError
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 
 log = logging.getLogger(__name__)
+FORWARD_SECONDS = 10
 
 
 @job_kind("audit.seal", lane="quick")
@@ -34,5 +37,16 @@ def verify(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     return asdict(report)
 
 
+@job_kind("audit.forward", lane="quick")
+def forward(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the syslog server what is new."""
+    if not forwarding.is_configured():
+        return {"sent": 0}
+    chain.seal()
+    return {"sent": forwarding.forward()}
+
+
 schedules.register("audit seal", kind="audit.seal", payload={}, every_seconds=300)
 schedules.register("audit verify", kind="audit.verify", payload={}, crontab="41 4 * * *")
+if settings.CONDAHUB_AUDIT_SYSLOG:
+    schedules.register("audit forward", kind="audit.forward", payload={}, every_seconds=FORWARD_SECONDS)

@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from condahub import __version__
 from condahub.accounts.policy import HUB, Actor, Permission, can
 from condahub.jobs.models import Job
+from condahub.maintenance.selectors import Notice, notice
 from condahub.portal import jobs, registry
 from condahub.portal.page import actor_of
 
@@ -60,8 +61,13 @@ class Shell:
 
     @property
     def administers(self) -> bool:
-        """Whether the Django admin opens for who is signed in."""
-        return can(self.actor, Permission.HUB_OPERATE, HUB)
+        """Whether the Django admin opens for who is signed in: staff, who act there, and auditors, who look."""
+        return can(self.actor, Permission.AUDIT_READ, HUB)
+
+    @property
+    def notice(self) -> Notice:
+        """What everybody is told; costs nothing but a query every few seconds."""
+        return notice()
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:

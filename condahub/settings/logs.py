@@ -10,6 +10,8 @@ from condahub.masking import mask_secrets
 from condahub.settings.env import env
 
 _json = env.bool("CONDAHUB_LOG_JSON", default=False)
+# Where sealed audit events are sent: /dev/log, udp://, tcp:// or tls:// with host and port (condahub.audit.forwarding).
+CONDAHUB_AUDIT_SYSLOG = env.str("CONDAHUB_AUDIT_SYSLOG", default="")
 # Plain tracebacks: rich ones print the variables of every frame, secrets among them.
 _for_people = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 _level = env.str("CONDAHUB_LOG_LEVEL", default="INFO")
