@@ -14,7 +14,7 @@ from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from condahub.errors import Unprocessable
 from condahub.events.models import Event
-from environments_app.models import Build, Environment, WatchedFile
+from environments_app.models import Build, BuildState, Environment, WatchedFile
 from environments_app.services import builds, watching
 from tests.api.conftest import World
 
@@ -59,7 +59,7 @@ def test_a_changed_file_makes_a_build_and_an_unchanged_one_none(folder: Path) ->
     assert watching.scan() == {"files": 2, "builds": 2, "archived": 0, "problems": 0}
     assert names() == ["one", "two"] and set(Build.objects.values_list("author", flat=True)) == {"acme+watcher"}
     for build in Build.objects.all():
-        builds.move(build, "cancelled")
+        builds.move(build, BuildState.CANCELLED)
     assert watching.scan()["builds"] == 0
     write(folder / "one.yml", spec("one", more="variables: {A: '1'}\n"))
     assert watching.scan()["builds"] == 1
