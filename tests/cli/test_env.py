@@ -122,7 +122,9 @@ def test_a_name_that_is_none_and_a_specification_that_is_wrong_are_refused_with_
     for name in ("tools", "acme/tools/x", "acme/", "../x", "acme/tools@0", "acme/tools@1"):
         refused(tools.run("env", "show", name), "does not name an environment", code=2)
     bad = tmp_path / "bad.yml"
-    bad.write_text("channels: [tools]\ndependencies:\n- ./local\n")
+    bad.write_text("channels: [tools]\ndependencies:\n- ./local\n- ./other\n")
+    refused(tools.run("env", "create", "acme/tools", "-f", str(bad)), "Line 3: './local'", "Line 4: './other'")
+    assert tools.json("env", "list") == [], "nothing is made half"
     refused(tools.run("env", "build", "acme/tools", "-f", str(bad)), "Line 3")
     refused(tools.run("env", "build", "acme/tools", "-f", str(tmp_path / "absent.yml")), "can't be read", code=2)
 

@@ -19,6 +19,7 @@ import pytest
 
 from condahub.engine.lock_reading import read_lock
 from condahub.engine.prefix import remove
+from condahub.ops.roles import HOME
 from tests.engine.channels import PLACEHOLDER, Served
 from tests.engine.conftest import output
 from tests.engine.cpython import add_python
@@ -114,6 +115,33 @@ def test_the_folder_has_the_wheel_beside_condas_packages(built: Built) -> None:
     assert output(root / "bin" / "wheely") == f"wheely in {root}\n"
     packages = built.api("GET", f"{ENVIRONMENT}/builds/1/packages?q=wheely").json()["results"]
     assert [(one["kind"], one["version"], one["requested"]) for one in packages] == [("pypi", "1.0", "wheely")]
+
+
+def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(built: Built, tmp_path: Path) -> None:
+    mine = {
+        "CONDAHUB_URL": built.hub.url,
+        "CONDAHUB_TOKEN": built.hub.admin_token,
+        "CONDAHUB_CACHE": str(tmp_path / "cache"),
+        "CONDAHUB_CONFIG": str(tmp_path / "config.yaml"),
+    }
+
+    def condahub(*arguments: str) -> str:
+        argv = [sys.executable, "-m", "condahub.cli", "env", *arguments]
+        done = subprocess.run(
+            argv, cwd=HOME, env={**os.environ, **mine}, capture_output=True, text=True, timeout=WITHIN_SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    root = tmp_path / "pulled"
+    told = json.loads(condahub("pull", "acme/tools@1", "-p", str(root), "--compile", "--json"))
+    assert [line.split()[:2] for line in told["changes"]] == [["+", name] for name in ("python", "tool", "wheely", "where")]
+    assert output(root / "bin" / "tool") == f"tool in {root}\n" and output(root / "bin" / "where") == f"{root}\n"
+    assert output(root / "bin" / "wheely") == f"wheely in {root}\n" and list(root.glob("lib/python3*/__pycache__/os.*.pyc"))
+    again = json.loads(condahub("pull", "acme/tools@1", "-p", str(root), "--json"))
+    assert (again["changes"], again["downloaded_bytes"]) == ([], 0)
+    script = "import os, sys, json, tool, wheely; print(sys.prefix, os.environ['GREETING'])"
+    assert condahub("run", "-p", str(root), "acme/tools@1", "--", "python", "-c", script) == f'{root} it\'s "on"\n'
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("archive", "-z"), ("archive-zstd", "--zstd")])

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from condahub.cli.client import Hub
 from condahub.cli.exits import Failure, Usage
 from condahub.cli.lazy import LazyGroup
 from condahub.cli.remote.env_names import Name, wait
@@ -119,6 +120,8 @@ def create(session: Session, environment: str, file: Path | None, visibility: st
     name = Name.of(environment)
     text = _specification(file) if file is not None else None
     with session.connect() as hub:
+        if text is not None:
+            _check(hub, name, text)
         body = {"name": name.name, "description": description, "visibility": visibility}
         made = hub.post(f"organizations/{segment(name.organization)}/environments", body)
         if text is None:
@@ -148,6 +151,15 @@ def build(session: Session, environment: str, file: Path | None, no_wait: bool) 
         started = hub.post(f"{name.path}/builds", {"specification": text})
         ended = started if no_wait else wait(session, hub, name, started["number"])
     session.show(ended, _built(name, ended))
+
+
+def _check(hub: Hub, name: Name, text: str) -> None:
+    """Raises Failure with every complaint about a specification, before anything is made for it."""
+    told = hub.post("specifications/validate", {"specification": text, "organization": name.organization})
+    lines = [f"Line {one['line']}: {one['detail']}" if one["line"] else str(one["detail"]) for one in told["problems"]]
+    if lines:
+        hints = dict.fromkeys(str(one["hint"]) for one in told["problems"] if one["hint"])
+        raise Failure("\n".join(lines), hint="\n".join(hints), code=str(told["problems"][0]["code"]))
 
 
 def _built(name: Name, build: dict[str, Any]) -> str:

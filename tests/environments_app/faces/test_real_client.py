@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from tests.environments_app.faces.client import run
+from tests.environments_app.faces.client import call, run
 from tests.hub import RunningHub
 
 pytestmark = pytest.mark.real
@@ -53,3 +53,11 @@ def test_a_token_is_made_that_has_less_power(command: str, running_hub: RunningH
     assert "environment::read" in told and "environment::update" not in told
     same = run(command, running_hub, "token", token=home)
     assert "environment::update" in run(command, running_hub, "info", token=same)
+
+
+def test_a_name_and_a_password_sign_in(command: str, running_hub: RunningHub, home: str) -> None:
+    # By its name: the command keeps no cookie of a bare address.
+    address = running_hub.url.replace("127.0.0.1", "localhost") + "/conda-store"
+    mine = {"CONDA_STORE_URL": address, "CONDA_STORE_AUTH": "basic", "CONDA_STORE_USERNAME": "admin"}
+    assert "Authenticated True" in run(command, running_hub, "info", **mine, CONDA_STORE_PASSWORD=running_hub.admin_password)
+    assert call(command, running_hub, "info", **mine, CONDA_STORE_PASSWORD="wrong").returncode == 1
