@@ -9,7 +9,7 @@ from django.http import HttpResponseBase
 from django.shortcuts import render
 
 from condahub.accounts.policy import Actor, Permission, can
-from condahub.errors import HubError
+from condahub.errors import HubError, NotFound
 from condahub.jobs import selectors as jobs
 from condahub.portal import paging
 from condahub.portal.page import PortalRequest, asked, done, failed, page, show
@@ -19,7 +19,7 @@ from environments_app.artifacts import archiving
 from environments_app.artifacts import services as artifact_services
 from environments_app.artifacts.kinds import kind_named, platform_of
 from environments_app.diffs import Difference
-from environments_app.models import FINAL_STATES, Build, BuildState, Phase
+from environments_app.models import FINAL_STATES, Build, BuildState, Environment, Phase
 from environments_app.portal import lines, words
 from environments_app.portal.frame import environment_for, head, path_of
 from environments_app.portal.pages import packages_of
@@ -199,14 +199,14 @@ def make(request: PortalRequest, organization: str, environment: str, number: in
 def diff(request: PortalRequest, organization: str, environment: str) -> HttpResponseBase:
     """What differs between two builds, by what happened to each package, with sizes and a total."""
     found = environment_for(request, organization, environment, Permission.BUILD_READ)
-    frame = head(request, found, "builds")
-    before, after = (selectors.build_for(request.actor, found, _number(asked(request, key))) for key in ("before", "after"))
+    before, after = _both(request.actor, found, _number(asked(request, "before")), _number(asked(request, "after")))
     changes = diffs.diff(before, after)
     platforms = sorted({one.platform for one in changes})
     platform = asked(request, "platform")
     shown = [one for one in changes if not platform or one.platform == platform]
     context = {
-        **frame,
+        "environment": found,
+        "organization": found.organization,
         "before": before,
         "after": after,
         "turned": paging.address(request, before=after.number, after=before.number),
@@ -217,6 +217,15 @@ def diff(request: PortalRequest, organization: str, environment: str) -> HttpRes
         "platform": platform if platform in platforms else "",
     }
     return show(request, "environments/diff.html", context)
+
+
+def _both(actor: Actor, environment: Environment, *numbers: int) -> list[Build]:
+    """These builds, in one query. Raises NotFound, also for one that is made of channels the actor may not read."""
+    found = {build.number: build for build in Build.objects.visible_to(actor).filter(environment=environment, number__in=numbers)}
+    for number in numbers:
+        if number not in found:
+            raise NotFound(f"'{environment}' has no build {number} that you may see.", code="no_such_build")
+    return [found[number] for number in numbers]
 
 
 def _groups(changes: Sequence[Difference]) -> list[dict[str, Any]]:

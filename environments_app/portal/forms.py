@@ -8,6 +8,7 @@ import yaml
 from django import forms
 from django.conf import settings as hub_settings
 
+from condahub.accounts.permissions import Role
 from condahub.errors import Unprocessable
 from condahub.portal.forms import HubForm
 from environments_app.services.environments import MAX_DESCRIPTION_CHARS
@@ -150,7 +151,22 @@ _LISTS = (
     ("default_platforms", "Platforms where none are named", f"Of {', '.join(PLATFORMS)}."),
     ("artifacts", "Made at once after a build", "archive, archive-zstd, installer."),
 )
+_CHOICES = (
+    (
+        "rebuild",
+        "It is looked at again by itself",
+        [("never", "never"), ("cron", "by the clock"), ("when_newer", "when a channel has newer packages")],
+    ),
+    ("retention_then", "Builds that are let go of are", [("archive", "archived to their lock"), ("delete", "deleted")]),
+    ("pip_allowed", "pip is allowed", [("yes", "yes"), ("no", "no")]),
+)
+_WORDS = (
+    ("rebuild_cron", "By which clock", "Five cron fields: 0 3 * * 1 is every Monday at three."),
+    ("rebuild_time_zone", "In the time zone", "Such as Europe/Berlin."),
+)
 _LIMITS = (
+    ("retention_keep_last", "The newest builds that are kept"),
+    ("retention_days", "Days that a build is kept"),
     ("solve_seconds", "Seconds for solving"),
     ("build_seconds", "Seconds for a build"),
     ("environment_bytes", "Bytes that it may have"),
@@ -161,12 +177,17 @@ class PolicyForm(HubForm):
     """The settings of the level of one environment; empty is what the levels above say."""
 
     virtual_packages = _text("Virtual packages", "One a line, such as __cuda 12.4.", 2)
-    pip_allowed = forms.ChoiceField(choices=[("", "as above"), ("yes", "yes"), ("no", "no")], required=False, label="pip is allowed")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, label, help_text in _LISTS:
             self.fields[name] = _text(label, help_text, 2)
+        for name, label, choices in _CHOICES:
+            widget = forms.Select({"class": "form-select"})
+            self.fields[name] = forms.ChoiceField(choices=[("", "as above"), *choices], required=False, label=label, widget=widget)
+        for name, label, help_text in _WORDS:
+            line = forms.TextInput({"class": "form-control mono"})
+            self.fields[name] = forms.CharField(required=False, max_length=100, label=label, help_text=help_text, widget=line)
         for name, label in _LIMITS:
             self.fields[name] = forms.IntegerField(
                 required=False, min_value=1, label=label, widget=forms.NumberInput({"class": "form-control"})
@@ -175,7 +196,7 @@ class PolicyForm(HubForm):
     @staticmethod
     def values_of(own: dict[str, Any]) -> dict[str, Any]:
         shown: dict[str, Any] = {name: "\n".join(own.get(name) or []) for name, _, _ in _LISTS}
-        shown |= {name: own.get(name) for name, _ in _LIMITS}
+        shown |= {name: own.get(name) for name, *_ in (*_LIMITS, *_WORDS, *_CHOICES)}
         shown["virtual_packages"] = "\n".join(f"{name} {version}" for name, version in (own.get("virtual_packages") or {}).items())
         shown["pip_allowed"] = {True: "yes", False: "no"}.get(own.get("pip_allowed"), "")  # type: ignore[arg-type]
         return shown
@@ -184,8 +205,28 @@ class PolicyForm(HubForm):
         """What `change_settings` takes; None takes a setting away."""
         given = self.cleaned_data
         made: dict[str, Any] = {name: entries(given[name]) or None for name, _, _ in _LISTS}
-        made |= {name: given[name] for name, _ in _LIMITS}
+        made |= {name: given[name] or None for name, *_ in (*_LIMITS, *_WORDS, *_CHOICES)}
         pairs = [line.partition(" ") for line in entries(given["virtual_packages"])]
         made["virtual_packages"] = {name: version.strip() for name, _, version in pairs} or None
         made["pip_allowed"] = {"yes": True, "no": False}.get(given["pip_allowed"])
         return made
+
+
+class GrantForm(HubForm):
+    """A role for a person or a team, by exact names: a list of all is nobody's to see."""
+
+    user = forms.CharField(max_length=150, required=False, label="User name", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    team = forms.CharField(
+        max_length=130,
+        required=False,
+        label="or team",
+        help_text="One of another organization as organization/team.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(choices=Role.choices, label="Role")
+
+    def asked(self) -> dict[str, str]:
+        """What `give_role` takes."""
+        given = self.cleaned_data
+        organization, _, team = given["team"].strip().rpartition("/")
+        return {"user": given["user"].strip(), "team": team, "organization": organization, "role": given["role"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db.models import F, Q
@@ -14,10 +15,12 @@ from condahub.portal import paging
 from condahub.portal.organization_frame import found_organization, organization_head
 from condahub.portal.page import PortalRequest, asked, page, show
 from environments_app import selectors
+from environments_app.affected import affected
 from environments_app.models import Environment
 from environments_app.portal import reads
 
 MINE_SHOWN = 6
+_ADVISORY = re.compile(r"[A-Za-z]{2,10}-[0-9A-Za-z]+-[0-9A-Za-z-]+$")
 OF_AN_ORGANIZATION = 20
 
 
@@ -54,12 +57,13 @@ def _listed(request: PortalRequest, rows: Any) -> dict[str, Any]:
 
 @page(anonymous=True)
 def holding(request: PortalRequest) -> HttpResponseBase:
-    """Which environments hold a package, by a MatchSpec."""
+    """Which environments hold a package, by a MatchSpec, or what a loaded advisory is about, by its number."""
     text, everywhere = asked(request, "q", 500), request.GET.get("all") == "1"
     listing, error = None, None
     if text:
         try:
-            found = selectors.holding(request.actor, text, all_builds=everywhere)
+            look = affected if _ADVISORY.match(text) else selectors.holding
+            found = look(request.actor, text, all_builds=everywhere)
             order = ("build__environment__organization__name", "build__environment__name", "-build__number", "platform", "pk")
             listing = paging.numbered(request, found.order_by(*order))
         except HubError as refused:

@@ -10,21 +10,19 @@ from django.http import HttpResponseBase
 from django.urls import reverse
 
 from condahub.accounts import selectors as accounts
-from condahub.accounts import services as account_services
-from condahub.accounts.models import Grant
 from condahub.accounts.policy import Permission, can, require
 from condahub.audit import selectors as audit_selectors
-from condahub.errors import HubError, NotFound, Unprocessable
+from condahub.errors import HubError, Unprocessable
 from condahub.portal import paging
-from condahub.portal.forms import MemberForm
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 from condahub.portal.views.organizations import events_page
 from environments_app import selectors
-from environments_app.models import Build, BuildPackage, BuildState, Environment
+from environments_app.models import Build, BuildPackage, BuildState, Environment, EnvironmentSchedule, Rebuild
 from environments_app.portal import lines, words
-from environments_app.portal.forms import VISIBILITIES, EnvironmentForm, PolicyForm
+from environments_app.portal.forms import VISIBILITIES, EnvironmentForm, GrantForm, PolicyForm
 from environments_app.portal.frame import environment_for, head, path_of
 from environments_app.services import environments as services
+from environments_app.services import members as roles
 from environments_app.services import policies
 
 RECENT_BUILDS = 5
@@ -46,6 +44,7 @@ def environment(request: PortalRequest, organization: str, environment: str) -> 
         "rows": _build_rows(list(recent)),
         "paste": lines.use(found) if current is not None else None,
         "channels": [row.name for row in current.made_of.all()] if current is not None else [],
+        "schedule": EnvironmentSchedule.objects.filter(environment=found).exclude(mode=Rebuild.NEVER).first(),
         "may_roll_back": frame["may_change"] and current is not None and current.number > 1,
     }
     return show(request, "environments/environment.html", context)
@@ -126,20 +125,18 @@ def artifacts(request: PortalRequest, organization: str, environment: str) -> Ht
 def members(request: PortalRequest, organization: str, environment: str) -> HttpResponseBase:
     """Everybody who may do something, and by what; roles on this environment alone are given and taken here."""
     found = environment_for(request, organization, environment, Permission.MEMBER_READ)
-    form = MemberForm(request.POST or None)
+    form = GrantForm(request.POST or None)
     error = None
     if request.method == "POST" and form.is_valid():
         try:
-            user = accounts.user_for_grant(request.actor, form.cleaned_data["username"], found)
-            role = form.cleaned_data["role"]
-            account_services.grant(actor=request.actor, on=found, user=user, role=role, object_name=f"environment:{found}")
-            return done(request, path_of(found, "members"), f"{user.username} is {role} now.")
+            given = roles.give_role(actor=request.actor, environment=found, **form.asked())
+            return done(request, path_of(found, "members"), f"{given.user or given.team} is {given.role} now.")
         except HubError as refused:
             error = refused
     context = {
         **head(request, found, "members"),
         "members": accounts.members_of(request.actor, found),
-        "grants": list(accounts.grants_on(request.actor, found)),
+        "grants": list(roles.members_of(actor=request.actor, environment=found)),
         "form": form,
         "may_change_members": can(request.actor, Permission.ENVIRONMENT_MEMBERS, found) and not found.organization.is_personal,
     }
@@ -151,13 +148,10 @@ def revoke(request: PortalRequest, organization: str, environment: str, number: 
     person(request)
     found = environment_for(request, organization, environment, Permission.MEMBER_READ)
     try:
-        given = Grant.objects.select_related("organization", "user", "team").filter(pk=number, environment_id=found.pk).first()
-        if given is None:
-            raise NotFound("There is no such grant on this environment.")
-        account_services.revoke_grant(actor=request.actor, grant=given, object_name=f"environment:{found}")
+        roles.take_role(actor=request.actor, environment=found, number=number)
     except HubError as error:
         return failed(request, path_of(found, "members"), error)
-    return done(request, path_of(found, "members"), f"{given.user or given.team} has lost this role.")
+    return done(request, path_of(found, "members"), "The role is taken away.")
 
 
 @page()

@@ -171,15 +171,14 @@ def with_line(text: str, added: str) -> str:
 
 def meaning_of(actor: Actor, form: SpecForm, environment: Environment | None) -> Meaning:
     """Of a form that is valid. Raises NotAuthenticated, Forbidden, Unprocessable."""
-    organization = (
-        environment.organization
-        if environment is not None
-        else selectors.organization_for(actor, form.cleaned_data["organization"], Permission.ENVIRONMENT_SOLVE)
-    )
-    text = form.text()
-    if form.the_way == forms.FIELDS and not (forms.entries(form.cleaned_data["packages"]) or forms.entries(form.cleaned_data["pip"])):
+    text, by_fields = form.text(), form.the_way == forms.FIELDS
+    if not text.strip() or (by_fields and not any(forms.entries(form.cleaned_data[name]) for name in ("packages", "pip"))):
         return Meaning("")
-    return meaning(actor=actor, organization=organization, environment=environment, text=text, numbered=form.the_way != forms.FIELDS)
+    if environment is not None:
+        organization = environment.organization
+    else:
+        organization = selectors.organization_for(actor, form.cleaned_data["organization"], Permission.ENVIRONMENT_SOLVE)
+    return meaning(actor=actor, organization=organization, environment=environment, text=text, numbered=not by_fields)
 
 
 @page(methods=("POST",))

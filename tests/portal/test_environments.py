@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 
+from channels_app.models import Advisory
 from condahub.accounts.policy import Actor
 from condahub.jobs.models import Job
 from environments_app.artifacts.services import ARTIFACT_KIND
@@ -15,8 +16,9 @@ from environments_app.models import Build, BuildArtifact, BuildState, Environmen
 from environments_app.services.builds import move, submit_specification
 from environments_app.services.policies import own_values
 from tests.api.conftest import World
-from tests.environments_app.building import SPEC, finish, queue
+from tests.environments_app.building import SPEC, finish, make_environments, queue
 from tests.portal.conftest import Visitor
+from tests.queries import counted
 
 pytestmark = pytest.mark.django_db
 
@@ -213,7 +215,7 @@ def test_settings_roles_and_the_end(world: World, visit: type[Visitor]) -> None:
     finish(queue(world))
     owner, outsider = visit(world, "owner"), visit(world, "outsider")
     outsider.get(TOOLS, 403)
-    owner.post(f"{TOOLS}/members", username="outsider", role="reader")
+    owner.post(f"{TOOLS}/members", user="outsider", role="reader")
     outsider.get(TOOLS)
     assert f'href="{TOOLS}"' in outsider.get("/ui/")
     revoke = re.search(rf"{TOOLS}/members/\d+/revoke", owner.get(f"{TOOLS}/members"))
@@ -222,10 +224,16 @@ def test_settings_roles_and_the_end(world: World, visit: type[Visitor]) -> None:
     outsider.get(TOOLS, 403)
     owner.post(f"{TOOLS}/settings", which="about", description="for all", visibility="internal")
     assert "for all" in outsider.get(TOOLS)
-    policy = {"policy-default_channels": "outer\n", "policy-pip_allowed": "no", "policy-build_seconds": "60"}
+    policy = {
+        "policy-default_channels": "outer\n",
+        "policy-pip_allowed": "no",
+        "policy-build_seconds": "60",
+        "policy-rebuild": "when_newer",
+    }
     owner.post(f"{TOOLS}/settings", which="policy", **policy)
     environment = Environment.objects.get()
-    assert own_values(environment) == {"default_channels": ["outer"], "pip_allowed": False, "build_seconds": 60}
+    assert own_values(environment) == {"default_channels": ["outer"], "pip_allowed": False, "build_seconds": 60, "rebuild": "when_newer"}
+    assert "Looked at again" in owner.get(TOOLS)
     wrong = owner.post(f"{TOOLS}/settings", 422, which="policy", **{"policy-default_platforms": "vax-32"})
     assert "vax-32" in wrong.content.decode()
     owner.post(f"{TOOLS}/act", verb="archive")
@@ -243,6 +251,8 @@ def test_which_environments_hold_a_package(world: World, visit: type[Visitor]) -
     assert "None that you may see holds" in visitor.get("/ui/environments/holding", q="open >=2")
     assert "can&#x27;t be read as a package" in visitor.get("/ui/environments/holding", 400, q=">>")
     assert "acme/tools" not in visit(world, "outsider").get("/ui/environments/holding", q="open <2")
+    Advisory.objects.create(osv_id="CVE-2026-1", name="open", key="open", versions=["1.0"])
+    assert "acme/tools" in visitor.get("/ui/environments/holding", q="CVE-2026-1")
 
 
 def test_who_may_not_read_a_channel_sees_no_build_of_it(world: World, visit: type[Visitor]) -> None:
@@ -260,3 +270,32 @@ def test_who_may_not_read_a_channel_sees_no_build_of_it(world: World, visit: typ
     listed = outsider.get("/ui/environments")
     assert "secrets" in listed and "/builds/1" not in listed
     assert "inside" in visit(world, "reader").get("/ui/acme/environments/secrets/packages")
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("environments", "/ui/environments"),
+        ("environments of an organization", "/ui/acme/environments"),
+        ("environments holding", "/ui/environments/holding?q=open"),
+        ("environment", TOOLS),
+        ("environment new", "/ui/environments/new"),
+        ("environment edit", f"{TOOLS}/edit"),
+        ("environment builds", f"{TOOLS}/builds"),
+        ("environment build", f"{TOOLS}/builds/2"),
+        ("environment build live", f"{TOOLS}/builds/2/live"),
+        ("environment diff", f"{TOOLS}/diff?before=1&after=3"),
+        ("environment packages", f"{TOOLS}/packages"),
+        ("environment spec", f"{TOOLS}/spec"),
+        ("environment artifacts", f"{TOOLS}/artifacts"),
+        ("environment members", f"{TOOLS}/members"),
+        ("environment activity", f"{TOOLS}/activity"),
+        ("environment settings", f"{TOOLS}/settings"),
+    ],
+)
+def test_a_page_takes_few_queries(world: World, visit: type[Visitor], key: str, path: str) -> None:
+    make_environments(world)
+    visitor = visit(world, "owner")
+    visitor.get(path)
+    with counted(f"portal {key}"):
+        visitor.get(path)

@@ -18,6 +18,8 @@ from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
 from condahub.accounts import services
 from condahub.accounts.policy import SYSTEM, Actor
+from condahub.events.services.subscriptions import subscribe
+from condahub.events.services.webhooks import create_webhook
 from condahub.jobs.models import Job
 from condahub.names import RESERVED_NAMES
 from condahub.portal import urls as portal_urls
@@ -48,6 +50,13 @@ POST /ui/account/theme                               a u r c m o s
 GET  /ui/account/tokens                              - u r c m o s
 GET  /ui/account/tokens/new                          - u r c m o s
 POST /ui/account/tokens/{token}/revoke               - u r c m o s
+GET  /ui/account/subscriptions                       - u r c m o s
+POST /ui/account/subscriptions/{subscription}/stop   - u r c m o s
+GET  /ui/inbox                                       - u r c m o s
+GET  /ui/inbox/badge                                 - u r c m o s
+POST /ui/inbox/read                                  - u r c m o s
+GET  /ui/{organization}/webhooks                     - - - - - o s
+GET  /ui/{organization}/webhooks/{webhook}           - - - - - o s
 GET  /ui/organizations                               - u r c m o s
 GET  /ui/organizations/new                           - - - - - - s
 GET  /ui/{organization}                              - - r c m o s
@@ -93,7 +102,7 @@ GET  /ui/{organization}/environments/{environment}/packages  - - r c m o s
 GET  /ui/{organization}/environments/{environment}/spec  - - r c m o s
 GET  /ui/{organization}/environments/{environment}/artifacts  - - r c m o s
 GET  /ui/{organization}/environments/{environment}/members  - - - - m o s
-POST /ui/{organization}/environments/{environment}/members/{grant}/revoke  - - - - m o s
+POST /ui/{organization}/environments/{environment}/members/{environment_grant}/revoke  - - - - m o s
 GET  /ui/{organization}/environments/{environment}/activity  - - - - - o s
 GET  /ui/{organization}/environments/{environment}/settings  - - - c m o s
 GET  /ui/channels                                    a u r c m o s
@@ -164,18 +173,22 @@ def values(world: World, settings: Settings) -> dict[str, str]:
     services.create_robot(actor=owner, organization=world.acme, name="bot")
     job = Job.objects.create(kind="hub.gc", lane="quick", organization=world.acme)
     token = services.create_token(actor=owner, name="hers", scopes=["read"]).token
-    given = services.grant(actor=owner, on=world.inner, role="reader", user=services.create_user(actor=SYSTEM, username="guest"))
+    given = services.grant(actor=owner, on=world.inner, role="reader", user=services.create_user(actor=SYSTEM, username="visiting"))
     found = {"organization": "acme", "channel": "inner", "public": "outer", "package": "inside", "subdir": "noarch", "number": "1"}
     found |= {"filename": "inside-1.0-0.conda", "job": str(job.pk), "token": str(token.pk), "grant": str(given.pk)}
     wanted, _ = ask(actor=Actor.of(world.people["reader"]), channel=world.inner, spec="numpy", reason="for the report")
     until = timezone.now() + timedelta(days=1)
     waived = waive(actor=owner, scope=Scope.of_channel(world.inner), what="numpy", reason="for the report", expires_at=until)
+    hook = create_webhook(actor=owner, organization=world.acme, name="chat", url="http://127.0.0.1:9/hook", types=["*"]).webhook
+    wish = subscribe(actor=owner, types=["*"], way="inbox")
+    found |= {"webhook": str(hook.pk), "subscription": str(wish.pk)}
     upstream = [UpstreamSpec(url="http://127.0.0.1:9/main")]
     mirror = create_mirror(actor=owner, organization=world.acme, name="follows", upstreams=upstream, settings={"subdirs": ["noarch"]})
     run = SyncRun.objects.create(mirror=mirror, started_at=timezone.now(), state="ok")
     found |= {"mirror": "follows", "run": str(run.pk), "plan": str(ask_plan(actor=owner, mirror=mirror).pk)}
     environments = make_environments(world)
     found |= {"environment": environments["environment"], "open_environment": environments["open"]}
+    found["environment_grant"] = str(environments["environment_grant"])
     return found | {"team": "core", "robot": "bot", "request": str(wanted.pk), "waiver": str(waived.pk)}
 
 
