@@ -104,7 +104,7 @@ def _past(builds: list[Build], current_id: int | None, rules: Merged, now: datet
         old = rules.retention_days is not None and ended_at < now - timedelta(days=rules.retention_days)
         if build.pk == current_id or build.pinned or not (enough or old):
             continue
-        reason = f"older than {rules.retention_days} days" if old else f"{rules.retention_keep_last} newer builds are kept"
+        reason = f"older than {rules.retention_days} days" if old else f"past the newest {rules.retention_keep_last}"
         if rules.retention_then == DELETE:
             yield Going(build, DELETE, reason)
         elif build.state == BuildState.COMPLETED and build.archived_at is None:
