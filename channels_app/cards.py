@@ -19,6 +19,8 @@ GROWTH_DAYS = 30
 REMEMBER_GROWTH_SECONDS = 600
 DOWNLOAD_DAYS = 7
 CHART_HEIGHT = 100
+# Beyond, a guess is no news.
+FAR_DAYS = 3650
 
 
 def register() -> None:
@@ -52,7 +54,8 @@ def _growth() -> dict[str, Any]:
         "a_day": int(a_day),
         "disk": disk,
         "is_disk": is_disk,
-        "days_left": int(disk["free"] / a_day) if is_disk and a_day else None,
+        "days_left": min(int(disk["free"] / a_day), FAR_DAYS) if is_disk and a_day else None,
+        "far_days": FAR_DAYS,
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
@@ -22,11 +21,10 @@ UNSAFE_INLINE = "'unsafe-inline'"
 
 
 class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
-    """For staff, who act, and for auditors, who look. Everybody else who is signed in is refused."""
+    """For staff, who act, and for auditors, who look. Everybody else is asked to sign in as one of them."""
 
     index_title = "Dashboard"
     index_template = "admin/dashboard.html"
-    enable_nav_sidebar = False
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_look(request)
@@ -36,9 +34,6 @@ class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no type
 
         @functools.wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if request.user.is_authenticated and not self.has_permission(request):
-                # Django would send to sign in, which sends who is signed in back to here.
-                raise PermissionDenied
             response: HttpResponseBase = inner(request, *args, **kwargs)
             response._csp_replace = policy_of(request)  # type: ignore[attr-defined]
             return response

@@ -12,10 +12,12 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db.models import Count, Min, Q
 
 from condahub.audit.models import AuditEvent, Forwarded
 from condahub.errors import Unavailable
@@ -23,6 +25,8 @@ from condahub.errors import Unavailable
 CURSOR_ID = 1
 BATCH_EVENTS = 200
 SEND_SECONDS = 10
+# The job looks every 10 s.
+LATE_SECONDS = 300
 # Facility 13 (log audit), severity 6 (informational): RFC 5424, section 6.2.1.
 PRIORITY = 13 * 8 + 6
 DEFAULT_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -31,6 +35,13 @@ MAX_DATAGRAM_BYTES = 60_000
 
 def is_configured() -> bool:
     return bool(settings.CONDAHUB_AUDIT_SYSLOG)
+
+
+def waiting() -> tuple[int, datetime | None]:
+    """How many events the server has not been given, and the moment of the first of them."""
+    sent = Forwarded.objects.filter(pk=CURSOR_ID).values_list("sequence", flat=True).first() or 0
+    found = AuditEvent.objects.filter(Q(sequence__gt=sent) | Q(sequence__isnull=True)).aggregate(count=Count("pk"), since=Min("at"))
+    return found["count"], found["since"]
 
 
 def line_of(event: AuditEvent, host: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from condahub.audit import chain, forwarding
-from condahub.errors import HubError
+from condahub.errors import HubError, Unavailable
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
@@ -43,7 +43,12 @@ def forward(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     if not forwarding.is_configured():
         return {"sent": 0}
     chain.seal()
-    return {"sent": forwarding.forward()}
+    try:
+        return {"sent": forwarding.forward()}
+    except Unavailable as error:
+        # It comes again in seconds: the doctor tells when it goes on, rather than a failed job each time.
+        context.log(error.detail, "warning")
+        return {"sent": 0, "why": error.detail}
 
 
 schedules.register("audit seal", kind="audit.seal", payload={}, every_seconds=300)

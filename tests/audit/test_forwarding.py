@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from condahub.audit import chain, forwarding
+from condahub.audit.apps import check_stream
 from condahub.audit.services import Someone, record
 from condahub.errors import Unavailable
+from condahub.ops.doctor import Level
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +67,9 @@ def test_nothing_is_left_out_while_the_server_is_away(server: socket.socket, set
         happened(2)
         with pytest.raises(Unavailable):
             forwarding.forward()
+        assert check_stream().level == Level.OK
+        with time_machine.travel(timezone.now() + timedelta(minutes=10)):
+            assert "2 audit events have waited" in check_stream().what
     settings.CONDAHUB_AUDIT_SYSLOG = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     assert forwarding.forward() == 2
 
