@@ -16,10 +16,12 @@ from environments_app.models import (
     BuildArtifact,
     BuildPackage,
     Environment,
+    EnvironmentSchedule,
     EnvironmentSettings,
     Lock,
     Redistribution,
     Specification,
+    WatchedFile,
     Wheel,
 )
 from environments_app.services.builds import build_again, cancel_build
@@ -151,3 +153,17 @@ class WheelAdmin(LookOnly):
     list_display = ("filename", "organization", "size", "created_at")
     list_select_related = ("organization",)
     search_fields = ("name", "sha256")
+
+
+@admin.register(EnvironmentSchedule)
+class EnvironmentScheduleAdmin(LookOnly):
+    list_display = ("environment", "mode", "cron", "time_zone", "next_run_at", "looked_at", "outcome")
+    list_filter = ("mode", "outcome")
+    list_select_related = ("environment__organization",)
+
+
+@admin.register(WatchedFile)
+class WatchedFileAdmin(LookOnly):
+    list_display = ("path", "environment", "problem", "tried_at", "removed_at")
+    list_select_related = ("environment__organization",)
+    search_fields = ("path",)

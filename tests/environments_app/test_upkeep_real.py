@@ -1,4 +1,4 @@
-"""On a real hub: a watched file is built at once, rebuilt only when something is newer, archived, and had back when its packages are gone."""
+"""On a real hub: a watched file is built at once, rebuilt when something is newer, archived, and had back without its packages."""
 
 from __future__ import annotations
 
