@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from django.db.models import Case, CharField, F, Max, OuterRef, QuerySet, Subquery, Value, When
 
@@ -40,13 +41,14 @@ def mirror_for(actor: Actor, channel_name: str, permission: Permission = Permiss
     return found
 
 
-def mirrors_listed(actor: Actor) -> QuerySet[Mirror]:
+def mirrors_listed(actor: Actor) -> QuerySet[Any]:
     """Those that the actor may read, with `name` and `standing` (of STANDINGS), and without their long texts."""
     rows = Mirror.objects.visible_to(actor).select_related("channel__organization").prefetch_related("upstreams")
-    return standing(rows).annotate(name=F("channel__name")).defer("lock")
+    found: QuerySet[Any] = standing(rows).annotate(name=F("channel__name")).defer("lock")
+    return found
 
 
-def standing(rows: QuerySet[Mirror]) -> QuerySet[Mirror]:
+def standing(rows: QuerySet[Mirror]) -> QuerySet[Any]:
     """With `standing`, of STANDINGS."""
     newest = SyncRun.objects.filter(mirror=OuterRef("pk")).order_by("-id").values("state")[:1]
     return rows.annotate(last_state=Subquery(newest)).annotate(
@@ -60,7 +62,7 @@ def standing(rows: QuerySet[Mirror]) -> QuerySet[Mirror]:
     )
 
 
-def with_standing(mirror: Mirror) -> Mirror:
+def with_standing(mirror: Mirror) -> Any:
     """As one of `mirrors_listed`, read anew."""
     return standing(Mirror.objects.select_related("channel__organization").prefetch_related("upstreams")).get(pk=mirror.pk)
 

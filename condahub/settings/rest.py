@@ -46,6 +46,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SpecificationKindEnum": "environments_app.models.SpecificationKind",
         "BundleExportStateEnum": "mirrors_app.models.ExportState",
         "BundleImportStateEnum": "mirrors_app.models.ImportState",
+        "MirrorModeEnum": "mirrors_app.models.MirrorMode",
         "MirrorRunStateEnum": "mirrors_app.models.RunState",
         "MirrorStandingEnum": "mirrors_app.selectors.STANDING_CHOICES",
         "RequestStateEnum": "channels_app.models.RequestState",

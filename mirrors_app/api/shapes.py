@@ -56,7 +56,7 @@ class MirrorSettings(HubSerializer):
     index_refresh_seconds = WholeNumber(required=False, min_value=1, max_value=7 * 86400)
     negative_cache_seconds = WholeNumber(required=False, max_value=7 * 86400)
     stale_after_seconds = WholeNumber(required=False, min_value=1, max_value=30 * 86400)
-    upstreams = UpstreamBody(many=True, required=False, max_length=MAX_UPSTREAMS)
+    upstreams = serializers.ListField(child=UpstreamBody(), required=False, max_length=MAX_UPSTREAMS)
 
 
 class NewMirror(MirrorSettings):

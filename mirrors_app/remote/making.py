@@ -57,7 +57,7 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--description")
 @_settings_options
 @remote
-def create(session: Session, name: str, organization: str | None, visibility: str | None, description: str | None, **given: Any) -> None:
+def create(session: Session, /, name: str, organization: str | None, visibility: str | None, description: str | None, **given: Any) -> None:
     """Make the channel NAME that is filled from an upstream. Nothing is fetched until `run`, or its schedule."""
     body = {**_body(given, {}), "name": name}
     body |= {
@@ -77,7 +77,7 @@ def create(session: Session, name: str, organization: str | None, visibility: st
 @click.argument("name")
 @_settings_options
 @remote
-def update(session: Session, name: str, **given: Any) -> None:
+def update(session: Session, /, name: str, **given: Any) -> None:
     """Change settings of the mirror NAME; lists that are given take the place of those it has. The next run goes by them."""
     with session.connect() as hub:
         now = hub.get(f"mirrors/{segment(name)}") if any(given[key] for key in _FILTERS) else {}

@@ -89,9 +89,10 @@ def told(found: Mapping[str, Any]) -> list[str]:
         if run["state"] == "held":
             lines.append(f"Look at the upstream; to follow it all the same: condahub mirror approve {found['name']}")
     if found["refusals"]:
-        lines.append(f"{found['refusals']} packages could not be brought: condahub mirror refused {found['name']}")
+        many = "1 package" if found["refusals"] == 1 else f"{found['refusals']} packages"
+        lines.append(f"{many} could not be brought: condahub mirror refused {found['name']}")
     if found["last_synced_at"]:
-        lines.append(f"In step with the upstream since {cell(found['last_synced_at'])}")
+        lines.append(f"Synced at {cell(found['last_synced_at'])}")
     if found["next_run_at"]:
         lines.append(f"Next run at {cell(found['next_run_at'])}")
     return lines

@@ -109,7 +109,7 @@ def test_the_exit_code_tells_the_ends_apart(hub: Hub, server: UpstreamServer, ch
         assert (partial.exit_code, partial.stdout.split(":")[0]) == (5, "partial")
         assert "refused  linux-64/tool-1.0-0.conda" in partial.stderr
         assert "tool-1.0-0.conda" in hub("mirror", "refused", "inside").stdout
-        assert "1 packages could not be brought" in hub("mirror", "status", "inside", "--watch").stdout
+        assert "1 package could not be brought" in hub("mirror", "status", "inside", "--watch").stdout
         for number in range(9):
             channel.add(f"more{number}", write=False)
         channel.write()
