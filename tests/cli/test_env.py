@@ -25,10 +25,9 @@ from environments_app.models import Build, BuildPackage, BuildState, Environment
 from environments_app.services.builds import move
 from environments_app.services.environments import activate_build
 from tests.cli.conftest import Hub
-from tests.environments_app import building
+from tests.environments_app import building as _queued  # noqa: F401 - somebody would run builds
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.skipif(sys.platform != "linux", reason="environments of linux-64")]
-assert building
 SPEC = "name: tools\nchannels: [tools]\ndependencies: [app]\n"
 HERE = env_prefix.subdir_here()
 
@@ -130,15 +129,13 @@ def test_a_name_that_is_none_and_a_specification_that_is_wrong_are_refused_with_
 
 
 def test_a_build_that_fails_fails_the_command_and_says_why(tools: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from condahub.cli.remote import env_names
-
     def fail(seconds: float) -> None:
         more = {"tree": "nothing provides app >9", "specs": [{"line": 3, "spec": "app >9", "why": ""}]}
         build = Build.objects.get()
         move(build, BuildState.RUNNING, started_at=timezone.now())
         Build.objects.update(state=BuildState.FAILED, error_code="unsolvable", error_sentence="It can't be solved.", error_detail=more)
 
-    monkeypatch.setattr(env_names.time, "sleep", fail)
+    monkeypatch.setattr("condahub.cli.remote.env_names.time.sleep", fail)
     refused(tools.run("env", "create", "acme/tools", "-f", "-", stdin=SPEC), "Build 1 of acme/tools failed. It can't be solved.")
 
 

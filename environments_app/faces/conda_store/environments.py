@@ -242,6 +242,6 @@ def solve(asked: Asked) -> object:
     answer = would_it_solve(actor=asked.actor, organization=organization, environment=None, text=text)
     if not answer["solves"]:
         raise Unprocessable("It can't be solved.", code="unsolvable", hint=str(answer["conflict"].get("tree", "")))
-    rows = next(iter(answer["packages"].values()), [])
+    rows: list[dict[str, Any]] = next(iter(answer["packages"].values()), [])
     known = dict(Channel.objects.filter(name__in={row["channel"] for row in rows}).values_list("name", "pk"))
     return Reply(more={"solve": [{**row, "channel_id": known.get(row["channel"])} for row in rows]})
