@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
+from condahub.accounts.actors import Actor
 from condahub.jobs.models import Job, JobLog, WorkerBeat
 from condahub.jobs.states import JobState, Lane
 
@@ -42,7 +43,7 @@ def jobs_for(organization_ids: Collection[int] | None, *, asker: Any = None) -> 
         return jobs
     jobs = jobs.filter(organization_id__in=organization_ids)
     for hidden_from in _guards.values():
-        jobs = jobs.exclude(hidden_from(asker))
+        jobs = jobs.exclude(hidden_from(asker or Actor.anonymous()))
     return jobs
 
 
