@@ -101,11 +101,9 @@ class LookOnly(_Looked, AnyModelAdmin):
         return format_html_join(mark_safe(" · "), '<a class="hub-link" href="{}">{}</a>', shown) if shown else mark_safe("-")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_fields(request, obj)
-        # An object's page has the links too, on top.
-        if obj is not None and "links" in self.get_list_display(request) and "links" not in fields:
-            return ["links", *fields]
-        return fields
+        """The links on top."""
+        fields = list(super().get_fields(request, obj))
+        return sorted(fields, key=lambda field: field != "links")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [*super().get_readonly_fields(request, obj), *(["links"] if "links" in self.get_list_display(request) else [])]
