@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import archive, builds, ingest, large, lazy, memory, mirror, policies, publish, quetz, serving, virtual
+from benchmarks import archive, builds, ingest, large, lazy, memory, mirror, mirror_channel, policies, publish, quetz, serving, virtual
 from benchmarks.load import NoWrk
 from benchmarks.report import Row, as_markdown, as_text, machine, summary
 from benchmarks.servers import NoNginx
@@ -27,6 +27,7 @@ SECTIONS = {
     "policies": policies,
     "lazy": lazy,
     "mirror": mirror,
+    "mirror_channel": mirror_channel,
     "archive": archive,
     "builds": builds,
     "virtual": virtual,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -39,22 +40,39 @@ def compare(records: Iterable[UpstreamRecord], known: Mapping[str, Known], seen:
             diff.replaced.append(record)
 
 
-def compare_entries(reading: Reading, entries: Collection[Entry], known: Mapping[str, Known]) -> Diff:
-    """Diff of a whole monolithic index. A record that is spelled as it was last time is not even parsed."""
-    diff = Diff()
-    seen: set[str] = set()
-    fresh: list[Entry] = []
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """A whole monolithic index held against what is shown. fresh: entries that are not spelled as they were last time; unseen: file
+    names that the index does not have; names: those of all of these, as far as anything of them is shown; shown: how many files are,
+    without those that the upstream had left already.
+    """
+
+    fresh: list[Entry]
+    unseen: set[str]
+    names: set[str]
+    shown: int
+
+
+def sift(entries: Collection[Entry], spellings: Mapping[str, bytes | None]) -> Sifted:
+    """What has to be looked at; a record that is spelled as it was is not even parsed."""
+    fresh = []
     for entry in entries:
-        before = known.get(entry.filename)
-        if before is not None and before.spelling and not before.left and before.spelling == digest_of(memoryview(entry.raw)):
-            seen.add(entry.filename)
-            diff.unchanged += 1
-        else:
+        before = spellings.get(entry.filename)
+        if not before or before != digest_of(memoryview(entry.raw)):
             fresh.append(entry)
-    compare(records_of(reading, fresh, diff.refused), known, seen, diff)
+    unseen = set(spellings)
+    unseen.difference_update([one.filename for one in entries])
+    left = [filename for filename, spelling in spellings.items() if spelling is None]
+    asked = itertools.chain((one.filename for one in fresh if one.filename in spellings), unseen, left)
+    return Sifted(fresh, unseen, {filename.rsplit("-", 2)[0] for filename in asked}, len(spellings) - len(left))
+
+
+def compare_sifted(reading: Reading, sifted: Sifted, known: Mapping[str, Known]) -> Diff:
+    """Diff of a whole monolithic index; known: of the sifted names at least."""
+    diff = Diff(unchanged=len(reading.entries) - len(sifted.fresh))
+    compare(records_of(reading, sifted.fresh, diff.refused), known, set(), diff)
     # A name whose record became unreadable is no removal: what was shown stays.
-    seen.update(one.filename for one in diff.refused)
-    find_gone(known, seen, diff)
+    diff.gone = sorted(filename for filename in sifted.unseen if filename in known and not known[filename].left)
     return diff
 
 

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -371,9 +372,15 @@ def _context(settings: FetchSettings) -> ssl.SSLContext:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
     if settings.ca_bundle is None:
-        return ssl.create_default_context()
+        return _public_context()
     try:
         bundle = settings.ca_bundle
         return ssl.create_default_context(cafile=None if bundle.is_dir() else str(bundle), capath=str(bundle) if bundle.is_dir() else None)
     except (OSError, ssl.SSLError) as error:
         raise BadConfiguration(f"The CA bundle '{settings.ca_bundle}' can't be read.") from error
+
+
+@cache
+def _public_context() -> ssl.SSLContext:
+    """The machine's own trust, read once in a process: that takes longer than a run that finds nothing new."""
+    return ssl.create_default_context()

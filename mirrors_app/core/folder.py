@@ -24,6 +24,8 @@ from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Te
 
 PRIVATE_FOLDER = ".condahub"
 NOARCH = "noarch"
+# So many are looked up one by one sooner than all that is held is read.
+FEW_RECORDS = 5000
 
 
 class FolderTarget:
@@ -63,13 +65,16 @@ class FolderTarget:
     def known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
         return self._journal.known(subdir, names)
 
+    def spellings(self, subdir: str) -> Mapping[str, bytes | None]:
+        return self._journal.spellings(subdir)
+
     def pinned(self, subdir: str) -> bytes | None:
         with suppress(FileNotFoundError):
             return (self._private / "upstream" / subdir).read_bytes()
         return None
 
     def holds(self, records: Sequence[UpstreamRecord]) -> Collection[tuple[str, str]]:
-        held = self._journal.all_held()
+        held = self._journal.all_held() if len(records) > FEW_RECORDS else {one.key: self._journal.held(*one.key) for one in records}
         found = set()
         for record in records:
             rows = held.get(record.key, [])

@@ -93,6 +93,9 @@ class Journal:
             )
         return {row[0]: _known(row) for row in rows}
 
+    def spellings(self, subdir: str) -> dict[str, bytes | None]:
+        return dict(self._db.execute("SELECT filename, CASE gone WHEN 0 THEN spelling END FROM files WHERE subdir=?", (subdir,)))
+
     def held(self, subdir: str, filename: str) -> list[Held]:
         rows = self._db.execute("SELECT * FROM bytes WHERE subdir=? AND filename=?", (subdir, filename))
         return [_held(row) for row in rows]
@@ -185,11 +188,11 @@ def _shown(row: Any) -> Shown:
 
 
 def _known(row: Any) -> Known:
-    return Known(*row[1:])._replace(left=bool(row[7]))
+    return Known(*row[1:7], bool(row[7]))
 
 
 def _held(row: Any) -> Held:
-    return Held(*row)._replace(aside=bool(row[6]))
+    return Held(*row[:6], bool(row[6]))
 
 
 def _marks(values: Collection[str]) -> str:

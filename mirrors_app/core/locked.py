@@ -30,7 +30,7 @@ class LockPlanner(Planner):
             if self._is_ours(package, plan):
                 wanted[package.subdir][package.filename] = package
         self.progress.phase("index")
-        states = await self.on_target(self.target.states)
+        states = await self.states()
         for subdir in sorted({*wanted, *states, *self.config.subdirs}):
             records = await self._upstream_records(subdir, wanted[subdir], plan)
             await self._plan_subdir(subdir, wanted[subdir], records, plan)

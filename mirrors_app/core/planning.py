@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from mirrors_app.core.config import MirrorConfig
-from mirrors_app.core.diff import Diff, compare, compare_entries, facts_of, find_gone
+from mirrors_app.core.diff import Diff, compare, compare_sifted, facts_of, find_gone, sift
 from mirrors_app.core.download import Progress, Wanted
 from mirrors_app.core.errors import UpstreamBroken, UpstreamError, UpstreamMissing
 from mirrors_app.core.fetch import Fetcher
@@ -27,8 +27,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class SubdirWork:
-    """One subdir's share: the index that was read, what is known, what differs, and what the filters have to see of it. count: the
-    index's records, or names where it is sharded; names: those that were looked at, None for all; broken_names: of lost shards.
+    """One subdir's share: the index that was read, what is known of the names that differ at least, what differs, and what the filters
+    have to see of it. count: the index's records, or names where it is sharded; shown: records that are shown now, without those that
+    were left; names: those that were looked at, None for all; broken_names: of lost shards.
     """
 
     reading: Reading
@@ -37,6 +38,7 @@ class SubdirWork:
     diff: Diff
     candidates: list[Candidate]
     count: int
+    shown: int
     names: Collection[str] | None = None
     broken_names: set[str] = field(default_factory=set)
 
@@ -47,12 +49,13 @@ class Planner:
     def __init__(self, config: MirrorConfig, target: Target, target_thread: Executor, fetcher: Fetcher, progress: Progress) -> None:
         self.config, self.target, self.fetcher, self.progress = config, target, fetcher, progress
         self._thread = target_thread
+        self._states: Mapping[str, SubdirState] | None = None
         self.upstream = config.upstreams[0] if config.upstreams else ""
 
     async def plan(self) -> Plan:
         """Raises UpstreamError when no upstream answers, or none of its subdirs exists."""
         self.progress.phase("index")
-        states = await self.on_target(self.target.states)
+        states = await self.states()
         readings = await self._read_all(states)
         plan = Plan()
         self._hold_missing(readings, states, plan)
@@ -70,6 +73,12 @@ class Planner:
         await asyncio.to_thread(self._decide, works, plan)
         await self._sort(works, plan)
         return plan
+
+    async def states(self) -> Mapping[str, SubdirState]:
+        """The target's, as they were when they were first asked for."""
+        if self._states is None:
+            self._states = await self.on_target(self.target.states)
+        return self._states
 
     async def on_target(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
@@ -143,21 +152,24 @@ class Planner:
         return works
 
     async def _compare_whole(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
-        known = await self.on_target(lambda: self.target.known(reading.subdir, None))
-        diff = await asyncio.to_thread(compare_entries, reading, reading.entries, known)
         filters = self.config.filters
+        decided = previous is not None and previous.decided == self.config.decided_by()
+        whole = not filters.is_open and bool(filters.needs_all or filters.newest_versions or not decided)
+        spellings = await self.on_target(lambda: self.target.spellings(reading.subdir))
+        sifted = await asyncio.to_thread(sift, reading.entries, spellings)
+        del spellings
+        known = await self.on_target(lambda: self.target.known(reading.subdir, None if whole else sifted.names))
+        diff = await asyncio.to_thread(compare_sifted, reading, sifted, known)
         candidates: list[Candidate] = []
-        if not filters.is_open:
-            decided = previous is not None and previous.decided == self.config.decided_by()
-            if filters.needs_all or filters.newest_versions or not decided:
-                candidates = await asyncio.to_thread(_all_candidates, reading, diff.refused)
-            else:
-                candidates = _fresh_candidates(diff)
+        if whole:
+            candidates = await asyncio.to_thread(_all_candidates, reading, diff.refused)
+        elif not filters.is_open:
+            candidates = _fresh_candidates(diff)
         count = len(reading.entries)
         if not candidates:
             # They hold the whole text of the index, which nobody needs any more.
             reading = dataclasses.replace(reading, entries=())
-        return SubdirWork(reading, previous, known, diff, candidates, count)
+        return SubdirWork(reading, previous, known, diff, candidates, count, sifted.shown)
 
     async def _compare_shards(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
         """Only names whose hash is another one are fetched and looked at."""
@@ -179,7 +191,8 @@ class Planner:
         candidates: list[Candidate] = []
         if not self.config.filters.is_open:
             candidates = [_candidate(record) for content in contents.values() for record in content.records]
-        return SubdirWork(reading, previous, known, diff, candidates, len(reading.shards), names, broken)
+        shown = previous.records if names is not None and previous is not None else sum(not one.left for one in known.values())
+        return SubdirWork(reading, previous, known, diff, candidates, len(reading.shards), shown, names, broken)
 
     def _hold_shrunken(self, works: Collection[SubdirWork], plan: Plan) -> None:
         share = self.config.shrink_share
@@ -211,7 +224,7 @@ class Planner:
             self._sort_subdir(work, plan)
         # What only a lock knows has no record to show before its bytes were read.
         whole = [one.record for one in plan.fetch if one.record.raw]
-        held = set(await self.on_target(lambda: self.target.holds(whole)))
+        held = set(await self.on_target(lambda: self.target.holds(whole))) if whole else set()
         plan.reuse = [one.record for one in plan.fetch if one.record.key in held and not one.aside]
         plan.fetch = [one for one in plan.fetch if one.record.key not in held]
         limit = self.config.max_packages
@@ -250,7 +263,7 @@ class Planner:
         plan.refused += lasting
         plan.lost += [one for one in diff.refused if one.filename in work.broken_names]
         refused |= {one.filename: one.reason for one in lasting}
-        records = (work.previous.records if work.names is not None and work.previous is not None else 0) + _shown(work, plan)
+        records = work.shown + _more_shown(work, plan)
         plan.states[subdir] = msgspec.structs.replace(
             work.reading.state,
             count=work.count,
@@ -264,13 +277,12 @@ class Planner:
             plan.raw[subdir] = work.reading.raw
 
 
-def _shown(work: SubdirWork, plan: Plan) -> int:
-    """How many more records of these names are shown afterwards, if all goes well; all of them where all names were looked at."""
+def _more_shown(work: SubdirWork, plan: Plan) -> int:
+    """How many more records are shown afterwards, if all goes well."""
     subdir = work.reading.subdir
     added = sum(one.key not in plan.left_out for one in work.diff.added)
-    before = sum(not one.left for one in work.known.values())
     gone = len(work.diff.gone) + sum((subdir, filename) in plan.left_out and not one.left for filename, one in work.known.items())
-    return added - gone + (before if work.names is None else 0)
+    return added - gone
 
 
 def _still_refused(work: SubdirWork) -> dict[str, str]:

@@ -161,7 +161,7 @@ class _Pass:
     async def run(self) -> None:
         report = self.report
         report.refused, report.upstream_moved, report.status = [], False, "ok"
-        before = await self.planner.on_target(self.target.states)
+        before = await self.planner.states()
         plan = await self.planner.plan()
         report.held = plan.held
         if plan.held:

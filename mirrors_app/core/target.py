@@ -124,7 +124,7 @@ class Publication:
 class Target(Protocol):
     """Synchronous; `temporary`, `discard` and the object it gives are used from many threads, all else from one and the same thread.
 
-    The order of a run: states, known, holds, then temporary, keep and settle many times, then publish.
+    The order of a run: states, spellings, known, holds, then temporary, keep and settle many times, then publish.
     """
 
     def states(self) -> Mapping[str, SubdirState]:
@@ -133,6 +133,10 @@ class Target(Protocol):
 
     def known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
         """filename -> what is shown now, of all package names or of some."""
+        ...
+
+    def spellings(self, subdir: str) -> Mapping[str, bytes | None]:
+        """filename -> spelling of what is shown now, None for what the upstream has no more: what a whole index is held against."""
         ...
 
     def pinned(self, subdir: str) -> bytes | None:

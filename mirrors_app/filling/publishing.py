@@ -278,10 +278,8 @@ class _Judged:
 def _verdicts(channel: Channel, view: View, file_ids: Sequence[int]) -> list[tuple[str, str, datetime | None, int]]:
     """(effect, reason, when it may change, file) of those that get another verdict than they have."""
     now = timezone.now()
-    files = PackageFile.objects.filter(channel=channel)
     if view.says_nothing:
-        hidden = set(files.filter(verdict__in=(Effect.HOLD, Effect.DENY)).values_list("pk", flat=True))
-        return [(str(Effect.ALLOW), "", None, pk) for pk in file_ids if pk in hidden]
+        return [(str(Effect.ALLOW), "", None, pk) for pk in rows.hidden(file_ids)]
     made: list[tuple[str, str, datetime | None, int]] = []
     for chunk in rows.chunks(file_ids):
         for pk, *values in PackageFile.objects.filter(pk__in=chunk).values_list("pk", *VERDICT_FIELDS, *view.columns):

@@ -65,6 +65,20 @@ def marks(count: int) -> str:
     return ", ".join(["%s"] * count)
 
 
+def spellings(mirror_id: int, subdir: str) -> dict[str, bytes | None]:
+    """filename -> spelling of what the mirror shows of one subdir, None for what the upstream has no more."""
+    found: dict[str, bytes | None] = {}
+    with connection.cursor() as cursor:
+        for role, spelling in ((MirroredFile.Role.SHOWN, "spelling"), (MirroredFile.Role.LEFT, "NULL")):
+            cursor.execute(
+                f"SELECT filename, {spelling} FROM {_MIRRORED} WHERE mirror_id = %s AND subdir = %s AND role = %s",  # noqa: S608
+                [mirror_id, subdir, role.value],
+            )
+            while some := cursor.fetchmany(10 * CHUNK_ROWS):
+                found.update(some)
+    return found
+
+
 def known(mirror_id: int, subdir: str, names: Collection[str] | None) -> dict[str, Known]:
     """filename -> what the mirror shows of one subdir, of all names or of some."""
     sql = f"{_KNOWN} AND role IN ({marks(len(SHOWN_ROLES))})"
@@ -196,6 +210,17 @@ def show(file_ids: Collection[int], *, now: datetime) -> None:
                 f" AND other.filename = {_FILES}.filename AND other.state IN ('live', 'yanked', 'held'))",
                 [at, *ids],
             )
+
+
+def hidden(file_ids: Collection[int]) -> list[int]:
+    """Those of these files that policy holds back or denies."""
+    found: list[int] = []
+    with connection.cursor() as cursor:
+        for condition, ids in ranges(file_ids):
+            cursor.execute(f"SELECT id FROM {_FILES} WHERE {condition} AND verdict <> 'allow'", ids)  # noqa: S608
+            found += [pk for (pk,) in cursor.fetchall()]
+    wanted = set(file_ids)
+    return [pk for pk in found if pk in wanted]
 
 
 def set_records(records: Iterable[tuple[UpstreamRecord, str, int, int, int]]) -> None:

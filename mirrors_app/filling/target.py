@@ -66,6 +66,10 @@ class ChannelTarget:
         return rows.known(self.mirror.pk, subdir, names)
 
     @_own_connection
+    def spellings(self, subdir: str) -> Mapping[str, bytes | None]:
+        return rows.spellings(self.mirror.pk, subdir)
+
+    @_own_connection
     def pinned(self, subdir: str) -> bytes | None:
         state = MirrorSubdir.objects.select_related("revision").filter(mirror=self.mirror, subdir=subdir).first()
         revision: UpstreamRevision | None = state.revision if state is not None else None

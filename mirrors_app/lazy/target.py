@@ -52,6 +52,7 @@ class LazyTarget(ChannelTarget):
     def publish(self, publication: Publication) -> None:
         known = {one.key for one in publication.put}
         put = [*publication.put, *(one for one in self._follow if one.key not in known)]
+        self._follow = []
         super().publish(replace(publication, put=put))
         try:
             self._note_locations(put)
@@ -60,7 +61,10 @@ class LazyTarget(ChannelTarget):
 
     def _note_locations(self, records: Sequence[UpstreamRecord]) -> None:
         """Where those lie that are not beside the index: before that is known, they are looked for there in vain."""
-        elsewhere = {one.key: one.url for one in records if one.url not in self._beside(one)}
+        folders = {subdir: [urljoin(upstream, f"{subdir}/") for upstream in self._upstreams] for subdir in {one.subdir for one in records}}
+        elsewhere = {one.key: one.url for one in records if not _is_beside(one, folders[one.subdir])}
+        if not elsewhere and not Location.objects.filter(file__channel=self.mirror.channel_id).exists():
+            return
         for subdir in sorted({one.subdir for one in records}):
             for filenames in chunks([one.filename for one in records if one.subdir == subdir]):
                 self._note_chunk(subdir, filenames, elsewhere)
@@ -76,6 +80,10 @@ class LazyTarget(ChannelTarget):
         live = files.filter(state=FileState.LIVE, filename__in=wanted).values_list("pk", "filename")
         Location.objects.bulk_create([Location(file_id=pk, url=elsewhere[subdir, filename]) for pk, filename in live])
 
-    def _beside(self, record: UpstreamRecord) -> list[str]:
-        path = f"{record.subdir}/{record.filename.replace('+', '%2B')}"
-        return [urljoin(upstream, path) for upstream in self._upstreams]
+
+def _is_beside(record: UpstreamRecord, folders: Sequence[str]) -> bool:
+    """Whether its bytes lie where the index lies, in one of the upstreams."""
+    if not record.own_url:
+        return record.base_url in folders
+    filename = record.filename.replace("+", "%2B")
+    return any(record.own_url == folder + filename for folder in folders)
