@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -243,9 +242,3 @@ def _enqueue(environment: Environment, label: str) -> Job:
         organization_id=environment.organization_id,
         actor_label=label,
     )
-
-
-def shown_next(environments: Iterable[Environment]) -> dict[int, datetime | None]:
-    """When each is looked at next, by id; one query."""
-    rows = EnvironmentSchedule.objects.filter(environment__in=list(environments))
-    return dict(rows.values_list("environment", "next_run_at"))

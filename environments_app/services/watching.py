@@ -38,6 +38,8 @@ SETTLED_SECONDS = 1.0
 TRY_AGAIN = timedelta(hours=1)
 MAX_FILES = 5000
 MAX_PROBLEM_CHARS = 2000
+MAX_PATH_CHARS = 800
+MAX_FOLDER_CHARS = 500
 SUFFIXES = (".yml", ".yaml", ".lock")
 # A file called so says nothing of its environment; its folder does.
 _PLAIN = frozenset({"environment", "pixi", "conda-lock", "conda"})
@@ -56,7 +58,7 @@ class Watch:
         """Out of `<path>=<organization>@<account>`. Raises Unprocessable."""
         path, equals, rest = text.strip().rpartition("=")
         organization, at, account = rest.partition("@")
-        if not (equals and at and organization and account and os.path.isabs(path)):
+        if not (equals and at and organization and account and os.path.isabs(path) and len(path) <= MAX_FOLDER_CHARS):
             raise Unprocessable(
                 f"CONDAHUB_WATCH: '{text[:200]}' can't be read.",
                 code="bad_watch",
@@ -293,12 +295,25 @@ def _files(root: Path) -> Iterator[_Found]:
         for name in sorted(files):
             if name.startswith(".") or not name.endswith(SUFFIXES):
                 continue
+            path = os.path.join(folder, name)
+            if not _can_be_kept(path):
+                logger.warning("CONDAHUB_WATCH: %r has a name that can't be kept; it is not followed.", path[:200])
+                continue
             count += 1
             if count > MAX_FILES:
                 logger.warning("CONDAHUB_WATCH: %s holds more than %d files; the others are not followed.", root, MAX_FILES)
                 return
-            if (found := _read(os.path.join(folder, name), inside)) is not None:
+            if (found := _read(path, inside)) is not None:
                 yield found
+
+
+def _can_be_kept(path: str) -> bool:
+    """Whether a database holds the name: of Unicode, and not too long."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(path) <= MAX_PATH_CHARS
 
 
 def _read(path: str, inside: Path) -> _Found | None:

@@ -129,6 +129,7 @@ def test_links_are_followed_only_inside_the_folder(folder: Path, tmp_path: Path)
     write(folder / "..data" / "real.yml", spec("inside"))
     (folder / "real.yml").symlink_to(folder / "..data" / "real.yml")
     os.mkfifo(folder / "pipe.yml")
+    write(Path(os.fsdecode(os.fsencode(folder) + b"/\xff.yml")), spec("odd"))
     assert watching.scan()["files"] == 1 and names() == ["inside"]
 
 
