@@ -62,7 +62,7 @@ def _growth() -> dict[str, Any]:
 def _channels() -> dict[str, Any]:
     largest = Channel.objects.order_by("-used_bytes").filter(used_bytes__gt=0)
     rows = largest.values("pk", "name", "used_bytes", "quota_bytes", "organization__name")[: dashboard.MAX_ROWS]
-    return {"rows": dashboard.bars(list(rows), "used_bytes")}
+    return {"rows": dashboard.bars([dict(row) for row in rows], "used_bytes")}
 
 
 def _downloads() -> dict[str, Any]:

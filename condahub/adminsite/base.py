@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -136,7 +136,7 @@ class LookInline(_Looked, AnyInline):
     """The rows of another table that belong to an object, on its page, a page of them at a time."""
 
     extra = 0
-    ordering: Sequence[str] = ("-pk",)
+    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     max_num = 0
     can_delete = False
     show_change_link = True

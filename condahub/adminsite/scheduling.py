@@ -32,7 +32,8 @@ def next_run_of(task: Any, last: datetime | None, now: datetime) -> datetime | N
     if not task.enabled or task.schedule is None:
         return None
     since = last or task.date_changed or now
-    return now + max(task.schedule.remaining_estimate(since), timedelta(0))
+    left: timedelta = task.schedule.remaining_estimate(since)
+    return now + max(left, timedelta(0))
 
 
 def own_schedules() -> list[Row]:

@@ -58,7 +58,7 @@ class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no type
         from condahub.adminsite import dashboard
 
         context = {**self.each_context(request), "title": self.index_title, "subtitle": None, **dashboard.context(request)}
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return TemplateResponse(request, self.index_template, {**context, **(extra_context or {})})
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
@@ -77,7 +77,7 @@ def may_act(request: HttpRequest) -> bool:
     return can(actor_of(request), Permission.HUB_OPERATE, HUB)
 
 
-def policy_of(request: HttpRequest) -> dict[str, list[str]]:
+def policy_of(request: HttpRequest) -> dict[str, list[Any]]:
     """As strict as unfold works: no script or style in the page, scripts from this hub's static files alone (not from what people
     put on this origin). Loosened: Alpine reads its expressions with `eval`, and sets `style` attributes.
     """

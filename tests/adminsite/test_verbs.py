@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
@@ -27,21 +30,21 @@ from tests.api.conftest import World
 pytestmark = pytest.mark.django_db
 
 
-def ask(client: Client, model: str, verb: str, rows: list[object]) -> str:
+def ask(client: Client, model: str, verb: str, rows: Sequence[Model]) -> str:
     """The page that asks."""
     path = reverse(f"admin:{model}_changelist")
-    keys = [row.pk for row in rows]  # type: ignore[attr-defined]
+    keys = [row.pk for row in rows]
     response = client.post(path, {"action": verb, ACTION_CHECKBOX_NAME: keys, "index": "0"})
     assert response.status_code == 200, response.content[-500:]
     return response.content.decode()
 
 
-def do(client: Client, model: str, verb: str, rows: list[object], status: int = 302, **said: object) -> str:
+def do(client: Client, model: str, verb: str, rows: Sequence[Model], status: int = 302, **said: object) -> str:
     """Ask, confirm, and read what the list says then."""
     page = ask(client, model, verb, rows)
     assert f"({len(rows)})" in page
     path = reverse(f"admin:{model}_changelist")
-    keys = [row.pk for row in rows]  # type: ignore[attr-defined]
+    keys = [row.pk for row in rows]
     response = client.post(path, {"action": verb, ACTION_CHECKBOX_NAME: keys, "confirmed": "yes", **said})
     assert response.status_code == status, response.content[-800:]
     return client.get(path).content.decode()
@@ -62,14 +65,14 @@ def test_nothing_is_done_before_it_is_confirmed(world: World, staff: Client) -> 
 def test_files_are_quarantined_released_yanked_restored_and_purged(world: World, staff: Client) -> None:
     files = list(PackageFile.objects.filter(channel=world.inner))
     head = Channel.objects.get(pk=world.inner.pk).head
-    for verb, said, state in (
-        ("quarantine", {"reason": "looked at"}, FileState.HELD),
-        ("release", {}, FileState.LIVE),
-        ("yank", {}, FileState.YANKED),
-        ("restore", {}, FileState.LIVE),
-        ("purge", {"reason": "a secret in it"}, FileState.PURGED),
+    for verb, reason, state in (
+        ("quarantine", "looked at", FileState.HELD),
+        ("release", "", FileState.LIVE),
+        ("yank", "", FileState.YANKED),
+        ("restore", "", FileState.LIVE),
+        ("purge", "a secret in it", FileState.PURGED),
     ):
-        do(staff, "channels_packagefile", verb, files, **said)
+        do(staff, "channels_packagefile", verb, files, reason=reason)
         assert set(PackageFile.objects.filter(pk__in=[file.pk for file in files]).values_list("state", flat=True)) == {state}
         assert audited(f"package.{verb}") == 2
         # Two files of one channel are one change, and so one revision.
@@ -107,8 +110,8 @@ def test_a_channel_gets_a_quota_and_another_owner(world: World, staff: Client) -
     told = AuditEvent.objects.filter(action="channel.change_owner")
     assert set(told.values_list("organization_id", flat=True)) == {world.acme.pk, other.pk}
     # Who read it by the old organization reads it no more, and the new owner does.
-    assert not Channel.objects.visible_to(Actor.of(world.people["reader"])).filter(pk=moved.pk).exists()  # type: ignore[attr-defined]
-    assert Channel.objects.visible_to(Actor.of(world.people["outsider"])).filter(pk=moved.pk).exists()  # type: ignore[attr-defined]
+    assert not Channel.objects.visible_to(Actor.of(world.people["reader"])).filter(pk=moved.pk).exists()
+    assert Channel.objects.visible_to(Actor.of(world.people["outsider"])).filter(pk=moved.pk).exists()
 
 
 def test_a_channel_does_not_go_where_it_finds_no_room(world: World, staff: Client) -> None:
