@@ -75,9 +75,13 @@ def channel_address(text: str, given: Credentials | None = None, *, local: bool 
             text = Path(text).expanduser().resolve().as_uri()
         elif text and not text.startswith(("/", ".", "~")):
             text = f"{PUBLIC_HOST}/{text.strip('/')}"
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        # Not told again: it may hold a password.
+        raise BadConfiguration("This is not the address of a channel.", hint="Write it as https://host/channel.") from None
     allowed = SCHEMES if local else tuple(one for one in SCHEMES if one != "file")
     if parts.scheme not in allowed:
-        raise BadConfiguration(f"'{text[:120]}' is not the address of a channel.", hint=f"It begins with {', '.join(allowed)}.")
+        raise BadConfiguration(f"'{parts.scheme[:40]}:' begins no address of a channel.", hint=f"It begins with {', '.join(allowed)}.")
     address, credentials = split_credentials(urlunsplit(parts._replace(query="", fragment="")), given or Credentials())
     return address.rstrip("/") + "/", credentials

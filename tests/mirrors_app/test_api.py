@@ -135,12 +135,15 @@ def test_secrets_go_in_and_never_come_out(api: Api, server: UpstreamServer) -> N
         ({"connections": 0}, 400),
         ({"proxy": "http://10.0.0.1:3128"}, 403),
         ({"upstreams": [{"url": "http://169.254.169.254/x"}]}, 422),
+        ({"upstreams": [{"url": "http://["}]}, 422),
+        ({"upstreams": [{"url": "ftp://user:s3cr3t-of-the-upstream@example.org/x"}]}, 422),
     ],
 )
 def test_what_can_not_be_followed_is_refused_whole(api: Api, server: UpstreamServer, given: dict[str, Any], status: int) -> None:
     refused = api("POST", "mirrors", body(server, **given))
     assert refused.status_code == status, refused.content
     assert refused.json()["detail"] and not Mirror.objects.exists()
+    assert SECRET not in refused.content.decode()
 
 
 def test_the_list_is_narrowed_and_takes_a_known_number_of_queries(
