@@ -173,6 +173,15 @@ _LIMITS = (
 )
 
 
+_GROUPS = (
+    ("Again by itself", ("rebuild", "rebuild_cron", "rebuild_time_zone")),
+    ("How long builds are kept", ("retention_keep_last", "retention_days", "retention_then")),
+    ("Channels and packages", ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages")),
+    ("How it is built", ("default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
+    ("Limits", ("solve_seconds", "build_seconds", "environment_bytes")),
+)
+
+
 class PolicyForm(HubForm):
     """The settings of the level of one environment; empty is what the levels above say."""
 
@@ -192,6 +201,9 @@ class PolicyForm(HubForm):
             self.fields[name] = forms.IntegerField(
                 required=False, min_value=1, label=label, widget=forms.NumberInput({"class": "form-control"})
             )
+
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        return [(legend, [self[name] for name in names]) for legend, names in _GROUPS]
 
     @staticmethod
     def values_of(own: dict[str, Any]) -> dict[str, Any]:

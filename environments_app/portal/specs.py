@@ -24,6 +24,7 @@ from environments_app.services.policies import settings_for
 from environments_app.spec import SpecInvalid
 
 SHOWN_CHANNELS = 40
+OWN_CHANNELS = 2
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -34,7 +35,7 @@ def new(request: PortalRequest) -> HttpResponseBase:
     chosen = next((one for one in homes if one.name == asked_for), homes[0] if homes else None)
     initial: dict[str, Any] = {"way": asked(request, "way") or forms.FIELDS, "organization": chosen.name if chosen else ""}
     if request.method != "POST" and chosen is not None:
-        initial["channels"] = "\n".join(settings_for(chosen).default_channels)
+        initial["channels"] = "\n".join(settings_for(chosen).default_channels or _own_channels(request.actor, chosen))
     return _Editor(request, None, homes, initial).answer()
 
 
@@ -46,6 +47,11 @@ def edit(request: PortalRequest, organization: str, environment: str) -> HttpRes
     if request.method != "POST":
         initial = _initial_of(selectors.builds_of(request.actor, found).order_by("-number").first())
     return _Editor(request, found, [found.organization], {**initial, "organization": organization, "name": found.name}).answer()
+
+
+def _own_channels(actor: Actor, organization: Organization) -> list[str]:
+    own = Channel.objects.visible_to(actor).filter(organization=organization).order_by("name")
+    return list(own.values_list("name", flat=True)[:OWN_CHANNELS])
 
 
 def _initial_of(build: Build | None) -> dict[str, Any]:

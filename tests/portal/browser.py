@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide
 WIDE, NARROW = (1440, 900), (390, 844)
 AXE = Path(__file__).parent.parent / "vendor" / "axe.min.js"
 TIMEOUT_MS = 15_000
+BUILD_SECONDS = 180.0
 PASSWORD = "a-scientist-signs-in-7"
 
 
@@ -109,6 +111,7 @@ class Furnisher:
             self._channels()
             self._packages()
             self._policies()
+            self._environments()
 
     def _organizations(self) -> None:
         for name, shown in (("ada", "Ada Osei"), ("ben", "Ben Koch"), ("chen", "Chen Li"), ("dora", "Dora Vidal")):
@@ -144,6 +147,37 @@ class Furnisher:
         self.ask("PUT", "organizations/data-science/policy", {"rules": {"licenses": {"denied": ["AGPL*"]}}})
         self.ask("POST", "channels/forecast/requests", {"spec": "torch >=2.4", "reason": "Training on the new cards needs it."})
 
+    def _environments(self) -> None:
+        """One with a past and a failed newest build, one that everybody may use, and one that says nothing yet."""
+        head = "channels:\n  - forecast\n  - ds-open\ndependencies:\n"
+        for number, lines in enumerate(
+            ("  - backtest-lite 0.1\n  - calendars 2.0\n", "  - backtest-lite\n  - calendars\n  - house-style >=3\n"), 1
+        ):
+            assert self._built("daily-forecast", number, f"name: daily-forecast\n{head}{lines}") == "completed"
+        assert (
+            self._built("daily-forecast", 3, f"name: daily-forecast\n{head}  - backtest-lite\n  - calendars <2.0\n  - season =1.0.1\n")
+            == "failed"
+        )
+        text = "name: plotting\nchannels:\n  - ds-open\ndependencies:\n  - house-style\n"
+        assert self._built("plotting", 1, text) == "completed"
+        self.ask(
+            "PATCH",
+            "organizations/data-science/environments/plotting",
+            {"visibility": "public", "description": "Plots in the house style."},
+        )
+        about = {"name": "winter-study", "description": "For the paper on winter loads."}
+        self.ask("POST", "organizations/data-science/environments", about)
+
+    def _built(self, environment: str, number: int, text: str) -> str:
+        """The state in which this build has ended."""
+        path = f"organizations/data-science/environments/{environment}/builds"
+        self.ask("POST", path, {"specification": text})
+        until = time.monotonic() + BUILD_SECONDS
+        while (state := str(self.ask("GET", f"{path}/{number}")["state"])) in ("queued", "running"):
+            assert time.monotonic() < until, self._hub.log[-3000:]
+            time.sleep(0.5)
+        return state
+
     def _packages(self) -> None:
         about = {"summary": "Seasonal models with calendars of holidays", "license": "BSD-3-Clause", "home": "https://example.org/season"}
         about["description"] = "Fits seasonal models to daily series.\n\nHolidays come from the calendars package; see the examples."
@@ -167,6 +201,9 @@ class Furnisher:
             ("weather-lite", "Small weather features for models of load and price, with a summary that is long enough to be cut somewhere"),
         ):
             self.upload("forecast", name=name, version="0.3.1", about={"summary": summary, "license": "MIT"}, depends=["season", "pandas"])
+        for version in ("0.1", "0.2"):
+            about = {"summary": "Replays forecasts, without models", "license": "MIT"}
+            self.upload("forecast", name="backtest-lite", version=version, about=about, depends=["calendars >=2.0"])
         for channel in ("ds-shared", "ds-open"):
             self.upload(channel, name="house-style", version="3.2", about={"summary": "Plots in the house style", "license": "MIT"})
         self.upload("genomics-private", name="secret-assembler", version="5.0", about={"summary": "Assembles in secret"})
