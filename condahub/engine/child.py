@@ -1,7 +1,7 @@
 """The disposable process that solves, installs, compiles and packs: requests on stdin, one a line, events on stdout.
 
-Started as `python -m condahub.engine.child`. It ends at the end of its input; what it has to say is said before, for a
-process that used py-rattler may crash while it exits.
+Started as `python -m condahub.engine.child [verb...]`; what the verbs need is imported before the first request is there.
+It ends at the end of its input; what it has to say is said before, for a process that used py-rattler may crash while it exits.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ def _end_with_the_parent() -> None:
 def main() -> None:
     """Answer every request of stdin."""
     _end_with_the_parent()
+    for module in {module for module, name in _VERBS.values() if name in sys.argv[1:]}:
+        importlib.import_module(module)
     try:
         for line in sys.stdin.buffer:
             if line.strip():

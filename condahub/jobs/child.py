@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from condahub.errors import HubError
 from condahub.jobs.guardian import kill_session, session_members
@@ -61,10 +61,12 @@ def memory_bytes(pid: int) -> int:
 class _Child:
     """One running child: its pipes, its lines, its limits."""
 
-    def __init__(self, argv: Sequence[str], *, stdin: object, env: Mapping[str, str], cwd: Path | None) -> None:
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None) -> None:
         self.started = time.monotonic()
         self.peak_memory_bytes = 0
-        self._input = memoryview(json.dumps(stdin).encode())
+        self._next_sample = self.started
+        self._input = memoryview(b"")
+        self._is_last = False
         lifeline, self._lifeline = os.pipe()
         keep_ctype = "1" if "LC_CTYPE" in env else "0"
         try:
@@ -88,8 +90,56 @@ class _Child:
         for name, pipe in self._pipes.items():
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
-                self._selector.register(pipe, selectors.EVENT_WRITE if name == "stdin" else selectors.EVENT_READ, name)
+                if name != "stdin":
+                    self._selector.register(pipe, selectors.EVENT_READ, name)
         self._partial = {"stdout": bytearray(), "stderr": bytearray()}
+
+    def feed(self, value: object, *, last: bool) -> None:
+        """Have one line with this JSON value written; after the last one the pipe is closed."""
+        pipe = self._pipes["stdin"]
+        if pipe is None or pipe.closed:
+            return
+        if not self._input:
+            self._selector.register(pipe, selectors.EVENT_WRITE, "stdin")
+        self._input = memoryview(bytes(self._input) + json.dumps(value).encode() + b"\n")
+        self._is_last = last
+
+    def attend(
+        self,
+        *,
+        until: Callable[[], bool],
+        timeout_seconds: float,
+        max_memory_bytes: int | None,
+        on_output: Callable[[dict[str, Any]], None],
+        on_error_line: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Listen until `until()` holds, or the child has ended and all that it said is heard.
+
+        Raises ChildFailed at a limit, and what `check` raises.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        ended_at: float | None = None
+        while not until():
+            for name, line in self.lines():
+                _hand_over(name, line, on_output, on_error_line)
+            now = time.monotonic()
+            if ended_at is None and self.has_ended:
+                ended_at = now
+            if ended_at is not None and (self.silent or now > ended_at + DRAIN_SECONDS):
+                return
+            check()
+            if now > deadline:
+                raise ChildFailed(f"The work took longer than {timeout_seconds:g} seconds.", code="timed_out", status=422)
+            if now >= self._next_sample:
+                self._next_sample = now + MEMORY_SAMPLE_SECONDS
+                self._sample_memory(max_memory_bytes)
+
+    def _sample_memory(self, limit_bytes: int | None) -> None:
+        used_bytes = sum(memory_bytes(pid) for pid in session_members(self.process.pid))
+        self.peak_memory_bytes = max(self.peak_memory_bytes, used_bytes)
+        if limit_bytes is not None and used_bytes > limit_bytes:
+            raise ChildFailed(f"The work needed more than {limit_bytes / 2**20:.0f} MiB of memory.", code="out_of_memory", status=422)
 
     def close(self) -> None:
         kill_session(self.process.pid)
@@ -119,10 +169,11 @@ class _Child:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            self._input = self._input[:0]
+            self._input, self._is_last = self._input[:0], True
         if not self._input:
             self._selector.unregister(pipe)
-            pipe.close()
+            if self._is_last:
+                pipe.close()
 
     def _read(self, pipe: IO[bytes], name: str) -> Iterator[tuple[str, bytes]]:
         try:
@@ -141,6 +192,10 @@ class _Child:
             buffer[:] = rest
             for line in whole:
                 yield name, line
+
+    def end(self) -> ChildEnd:
+        """Once closed."""
+        return ChildEnd(self.process.returncode, time.monotonic() - self.started, self.peak_memory_bytes)
 
     @property
     def has_ended(self) -> bool:
@@ -171,35 +226,85 @@ def supervise(
     stdout, on_error_line each line of stderr (and what is not JSON on stdout); `check` is called several times a second
     and ends the child by raising. ChildFailed "timed_out" or "out_of_memory" (422) when a limit is broken.
     """
-    child = _Child(argv, stdin=stdin, env=env, cwd=cwd)
-    deadline = child.started + timeout_seconds
-    next_sample = child.started
-    ended_at: float | None = None
+    child = _Child(argv, env=env, cwd=cwd)
     try:
-        while True:
-            for name, line in child.lines():
-                _hand_over(name, line, on_output, on_error_line)
-            now = time.monotonic()
-            if ended_at is None and child.has_ended:
-                ended_at = now
-            if ended_at is not None and (child.silent or now > ended_at + DRAIN_SECONDS):
-                break
-            check()
-            if now > deadline:
-                raise ChildFailed(f"The work took longer than {timeout_seconds:g} seconds.", code="timed_out", status=422)
-            if now >= next_sample:
-                next_sample = now + MEMORY_SAMPLE_SECONDS
-                _sample_memory(child, max_memory_bytes)
+        child.feed(stdin, last=True)
+        child.attend(
+            until=lambda: False,
+            timeout_seconds=timeout_seconds,
+            max_memory_bytes=max_memory_bytes,
+            on_output=on_output,
+            on_error_line=on_error_line,
+            check=check,
+        )
     finally:
         child.close()
-    return ChildEnd(child.process.returncode, time.monotonic() - child.started, child.peak_memory_bytes)
+    return child.end()
 
 
-def _sample_memory(child: _Child, limit_bytes: int | None) -> None:
-    used_bytes = sum(memory_bytes(pid) for pid in session_members(child.process.pid))
-    child.peak_memory_bytes = max(child.peak_memory_bytes, used_bytes)
-    if limit_bytes is not None and used_bytes > limit_bytes:
-        raise ChildFailed(f"The work needed more than {limit_bytes / 2**20:.0f} MiB of memory.", code="out_of_memory", status=422)
+class Conversation:
+    """A child that is asked one thing after another, a JSON line each. A context manager: left, no process of it is there any more.
+
+    It starts at once, so that it is ready by the time it is asked; its limits hold while it is asked.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, max_memory_bytes: int | None = None
+    ) -> None:
+        self._child: _Child | None = _Child(argv, env=env, cwd=cwd)
+        self._max_memory_bytes = max_memory_bytes
+
+    def ask(
+        self,
+        value: object,
+        *,
+        answered: Callable[[], bool],
+        timeout_seconds: float,
+        on_output: Callable[[dict[str, Any]], None],
+        on_error_line: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> ChildEnd | None:
+        """Write the value and listen, as `supervise` does, until `answered()`; how the child ended where it did so before."""
+        assert self._child is not None
+        self._child.feed(value, last=False)
+        try:
+            self._child.attend(
+                until=answered,
+                timeout_seconds=timeout_seconds,
+                max_memory_bytes=self._max_memory_bytes,
+                on_output=on_output,
+                on_error_line=on_error_line,
+                check=check,
+            )
+            ended = not answered()
+        except BaseException:
+            self.close()
+            raise
+        if not ended:
+            return None
+        child = self._child
+        self.close()
+        return child.end()
+
+    @property
+    def is_open(self) -> bool:
+        return self._child is not None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        return self._child.peak_memory_bytes if self._child is not None else 0
+
+    def close(self) -> None:
+        """End it. Safe to repeat."""
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _hand_over(name: str, line: bytes, on_output: Callable[[dict[str, Any]], None], on_error_line: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from condahub.errors import HubError
 from condahub.jobs import services
-from condahub.jobs.child import ChildEnd, ChildFailed, supervise
+from condahub.jobs.child import ChildEnd, ChildFailed, Conversation, supervise
 from condahub.jobs.models import Job, JobLog
 from condahub.jobs.registry import JobKind
 
@@ -176,6 +176,28 @@ class JobContext:
         )
         return talk.outcome(end)
 
+    def ask(
+        self,
+        child: Conversation,
+        value: object,
+        *,
+        timeout_seconds: float | None = None,
+        on_output: Callable[[dict[str, Any]], None] | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Ask a child that stays, as `run_child` runs one; it is closed where it did not answer."""
+        remaining = self._deadline - time.monotonic()
+        talk = _Talk(self, on_output, on_progress)
+        end = child.ask(
+            value,
+            answered=lambda: talk.has_answer,
+            timeout_seconds=remaining if timeout_seconds is None else min(timeout_seconds, remaining),
+            on_output=talk.on_output,
+            on_error_line=talk.on_error_line,
+            check=self.check_cancelled,
+        )
+        return talk.outcome(end)
+
     # -- the lease -------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
@@ -291,7 +313,12 @@ class _Talk:
         self._last_lines = [*self._last_lines[-LAST_ERROR_LINES + 1 :], text]
         self._context.log(text, "child")
 
-    def outcome(self, end: ChildEnd) -> dict[str, Any]:
+    @property
+    def has_answer(self) -> bool:
+        return self._result is not None or self._error is not None
+
+    def outcome(self, end: ChildEnd | None) -> dict[str, Any]:
+        """The result. end: None for a child that has answered and stays."""
         if self._error is not None:
             detail = str(self._error.get("detail") or "The work's process failed.")
             raise HubError(
@@ -300,7 +327,8 @@ class _Talk:
                 hint=str(self._error.get("hint") or ""),
                 status=int(self._error.get("status") or 422),
             )
-        if end.status != 0 or self._result is None:
-            logger.error("%s: its child ended with status %s: %s", self._context.job, end.status, "\n".join(self._last_lines))
+        if self._result is None or (end is not None and end.status != 0):
+            status = end.status if end is not None else None
+            logger.error("%s: its child ended with status %s: %s", self._context.job, status, "\n".join(self._last_lines))
             raise ChildFailed("The work's process ended before it had a result.", hint="The job's log shows its last lines.")
         return self._result

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from channels_app.models import Channel
 from condahub.accounts.policy import Actor
@@ -15,17 +15,52 @@ from condahub.engine import protocol
 from condahub.engine.lock import HubLock
 from condahub.engine.runner import Answer, answer_of, child_argv, child_environment
 from condahub.errors import HubError
+from condahub.jobs.child import Conversation
 from condahub.jobs.context import JobContext
 from environments_app.building import access, folders
 from environments_app.building.limits import Limits
 from environments_app.models import Build, BuildState, Phase
+
+# Of an engine child that has taken more of the limit than this, the next request gets a fresh one.
+MAX_SHARE_KEPT = 0.5
+
+
+class Engine:
+    """The child that solves and installs for one attempt: it starts while the attempt still gets ready. A context manager."""
+
+    def __init__(self, max_memory_bytes: int) -> None:
+        self._max_memory_bytes = max_memory_bytes
+        self._child = self._start()
+
+    def _start(self) -> Conversation:
+        hosts = access.engine_hosts()
+        return Conversation(child_argv("solve", "install"), env=child_environment(hosts), max_memory_bytes=self._max_memory_bytes)
+
+    def child(self) -> Conversation:
+        """One that can be asked."""
+        if self._child.peak_memory_bytes > MAX_SHARE_KEPT * self._max_memory_bytes:
+            self._child.close()
+        if not self._child.is_open:
+            self._child = self._start()
+        return self._child
+
+    def close(self) -> None:
+        """No process of it is left. Safe to repeat."""
+        self._child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @dataclass
 class BuildContext:
     """What every phase gets. lock: what the phases before found, None before the solve; token: reads `channels`, only on stdin.
 
-    staging: the folder that the phases write to, moved to `prefix`, for which its files are written, when all are done.
+    engine: the child for solving and installing; staging: the folder that the phases write to, moved to `prefix`, for which
+    its files are written, when all are done.
     """
 
     build: Build
@@ -36,6 +71,7 @@ class BuildContext:
     engine_channels: tuple[protocol.Channel, ...]
     token: str = field(repr=False)
     deadline: float
+    engine: Engine
     lock: HubLock | None = None
     timings: dict[str, float] = field(default_factory=dict)
     conflict: dict[str, Any] | None = None
@@ -96,20 +132,26 @@ class BuildContext:
         timeout_seconds: float | None = None,
         on_progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> Answer:
-        """Run a request in a child with the build's limits; its progress and log are the job's. Raises HubError."""
+        """Have a child answer a request within the build's limits; its progress and log are the job's. Raises HubError."""
         # What is left may be less than what the phase may take: then it is the build that takes too long.
         left = self.remaining_seconds()
         told = timeout_seconds if timeout_seconds is not None and timeout_seconds < left else None
+        limit = left if told is None else told
+        value = protocol.stdin_of(request)
         try:
-            result = self.job.run_child(
-                child_argv(),
-                stdin=protocol.stdin_of(request),
-                env=child_environment(access.engine_hosts()),
-                timeout_seconds=left if told is None else told,
-                max_memory_bytes=self.limits.memory_bytes,
-                on_output=self._hear,
-                on_progress=on_progress,
-            )
+            if isinstance(request, protocol.Solve | protocol.Install):
+                result = self.job.ask(self.engine.child(), value, timeout_seconds=limit, on_output=self._hear, on_progress=on_progress)
+            else:
+                # What runs or reads strangers' files in other ways gets a process that never had the token.
+                result = self.job.run_child(
+                    child_argv(),
+                    stdin=value,
+                    env=child_environment(access.engine_hosts()),
+                    timeout_seconds=limit,
+                    max_memory_bytes=self.limits.memory_bytes,
+                    on_output=self._hear,
+                    on_progress=on_progress,
+                )
         except HubError as error:
             if error.code == "timed_out" and error.status == 422 and told is None:
                 raise timed_out(self.limits.build_seconds) from None

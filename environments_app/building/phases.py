@@ -101,6 +101,8 @@ def install(context: BuildContext) -> None:
             ),
             on_progress=on_progress,
         )
+        # Nothing of it is there any more when the folder is compiled, sealed and moved.
+        context.engine.close()
     finally:
         # Linking begins with the first package that is there.
         linked = linking_from[0] if linking_from else time.monotonic()

@@ -19,7 +19,7 @@ from condahub.jobs.context import JobCancelled, JobContext, JobPostponed, JobRel
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState, Lane
 from environments_app.building import access, folders, links, outcome, phases
-from environments_app.building.context import BuildContext
+from environments_app.building.context import BuildContext, Engine
 from environments_app.building.limits import Limits, limits_of
 from environments_app.building.outcome import Made
 from environments_app.models import FINAL_STATES, Build, BuildState, Environment
@@ -84,21 +84,23 @@ def _attempt(job: JobContext, build: Build, limits: Limits) -> dict[str, Any]:
     timings: dict[str, float] = {}
     context: BuildContext | None = None
     try:
-        author = access.author_of(build)
-        channels = access.channels_of(build, author)
-        with access.build_token(build, author, channels, job) as token:
-            context = BuildContext(
-                build=build,
-                job=job,
-                author=author,
-                limits=limits,
-                channels=tuple(channels),
-                engine_channels=access.engine_channels(channels),
-                token=token,
-                deadline=time.monotonic() + limits.build_seconds,
-                timings=timings,
-            )
-            made = _make(context)
+        with Engine(limits.memory_bytes) as engine:
+            author = access.author_of(build)
+            channels = access.channels_of(build, author)
+            with access.build_token(build, author, channels, job) as token:
+                context = BuildContext(
+                    build=build,
+                    job=job,
+                    author=author,
+                    limits=limits,
+                    channels=tuple(channels),
+                    engine_channels=access.engine_channels(channels),
+                    token=token,
+                    deadline=time.monotonic() + limits.build_seconds,
+                    engine=engine,
+                    timings=timings,
+                )
+                made = _make(context)
         with transaction.atomic():
             outcome.complete(build, job, made, timings)
             # Whoever sees that it is completed finds it in its place.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from condahub.jobs.child import ChildEnd, ChildFailed, supervise
+from condahub.jobs.child import ChildEnd, ChildFailed, Conversation, supervise
 
 ROOT = Path(__file__).parents[2]
 # A child that has a child of its own, in another process group, and writes down both.
@@ -161,3 +161,43 @@ def test_no_descriptor_is_left_open() -> None:
     for _ in range(3):
         run("pass")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+ECHO = (
+    "import json, os, sys\nfor line in sys.stdin:\n    said = json.loads(line)\n    if said == 'end': sys.exit(3)\n"
+    "    print(json.dumps({'heard': said, 'pid': os.getpid()}), flush=True)"
+)
+
+
+def ask(child: Conversation, value: object, **limits: Any) -> tuple[ChildEnd | None, list[dict[str, Any]]]:
+    heard: list[dict[str, Any]] = []
+    limits = {"timeout_seconds": 20, "check": lambda: None, **limits}
+    end = child.ask(value, answered=lambda: bool(heard), on_output=heard.append, on_error_line=lambda line: None, **limits)
+    return end, heard
+
+
+def test_a_child_that_stays_answers_one_question_after_another_and_is_gone_when_it_is_left() -> None:
+    with Conversation([sys.executable, "-c", ECHO], env={}) as child:
+        first = ask(child, {"text": "x" * 3_000_000})
+        second = ask(child, 2)
+        assert (first[0], second[0]) == (None, None)
+        assert [len(first[1][0]["heard"]["text"]), second[1][0]["heard"]] == [3_000_000, 2]
+        assert first[1][0]["pid"] == second[1][0]["pid"]
+        assert is_running(first[1][0]["pid"])
+    assert not child.is_open
+    assert not is_running(first[1][0]["pid"])
+
+
+def test_one_that_ends_instead_of_answering_is_told_of_and_one_past_a_limit_is_killed() -> None:
+    with Conversation([sys.executable, "-c", ECHO], env={}) as child:
+        end, heard = ask(child, "end")
+        assert (end is not None and end.status, heard, child.is_open) == (3, [], False)
+    with Conversation([sys.executable, "-c", "import time; time.sleep(60)"], env={}) as child:
+        with pytest.raises(ChildFailed) as failed:
+            ask(child, 1, timeout_seconds=0.5)
+        assert (failed.value.code, child.is_open) == ("timed_out", False)
+    hog = "import sys, time; kept = b'x' * 300_000_000; time.sleep(60)"
+    with Conversation([sys.executable, "-c", hog], env={}, max_memory_bytes=100_000_000) as child:
+        with pytest.raises(ChildFailed) as failed:
+            ask(child, 1)
+        assert failed.value.code == "out_of_memory"
