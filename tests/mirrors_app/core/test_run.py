@@ -56,6 +56,26 @@ def test_a_hotfix_downloads_nothing(form: str, channel: Channel, server: Upstrea
     assert served(tmp_path / "mirror") == channel.records["linux-64"]
 
 
+@pytest.mark.parametrize("form", ["shards", "zst"])
+def test_only_what_differs_is_looked_up(
+    form: str, channel: Channel, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel.forms = {"json", form}
+    channel.write()
+    mirror()
+    asked: list[object] = []
+    known, spellings, holds = FolderTarget.known, FolderTarget.spellings, FolderTarget.holds
+    monkeypatch.setattr(FolderTarget, "known", lambda self, subdir, names: asked.append(sorted(names)) or known(self, subdir, names))
+    monkeypatch.setattr(FolderTarget, "spellings", lambda self, subdir: asked.append("all") or spellings(self, subdir))
+    monkeypatch.setattr(FolderTarget, "holds", lambda self, records: asked.append(len(records)) or holds(self, records))
+    assert (mirror().status, asked) == ("ok", [])
+    channel.records["linux-64"]["base-1.0-0.conda"]["license"] = "Zlib"
+    channel.write()
+    report = mirror()
+    assert (report.status, report.changed) == ("ok", [("linux-64", "base-1.0-0.conda")])
+    assert [one for one in asked if one not in ("all", [])] == [["base"]]
+
+
 def test_another_spelling_is_no_change(channel: Channel, mirror: Mirror) -> None:
     mirror()
     for subdir in channel.records:
