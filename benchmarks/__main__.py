@@ -11,7 +11,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import archive, builds, ingest, large, lazy, memory, mirror, mirror_channel, policies, publish, quetz, serving, virtual
+from benchmarks import (
+    archive,
+    builds,
+    environments,
+    ingest,
+    large,
+    lazy,
+    memory,
+    mirror,
+    mirror_channel,
+    policies,
+    publish,
+    quetz,
+    serving,
+    virtual,
+)
 from benchmarks.load import NoWrk
 from benchmarks.report import Row, as_markdown, as_text, machine, summary
 from benchmarks.servers import NoNginx
@@ -30,6 +45,7 @@ SECTIONS = {
     "mirror_channel": mirror_channel,
     "archive": archive,
     "builds": builds,
+    "environments": environments,
     "virtual": virtual,
 }
 

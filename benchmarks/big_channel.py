@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -30,8 +31,12 @@ def fill(channel: Channel, count: int, *, subdir: str = "linux-64", seed: int = 
 
 def insert(channel: Channel, count: int, *, subdir: str = "linux-64", seed: int = 7) -> None:
     """The rows of `count` records, recorded and marked, as an ingest leaves them for the index."""
+    insert_records(channel, subdir, records(count, subdir=subdir, seed=seed))
+
+
+def insert_records(channel: Channel, subdir: str, found: Iterator[tuple[str, dict[str, Any]]]) -> None:
+    """The same of these (filename, record)."""
     keys: set[tuple[str, str]] = set()
-    found = records(count, subdir=subdir, seed=seed)
     while chunk := list(islice(found, CHUNK_ROWS)):
         rows = [_row(channel.pk, subdir, filename, record) for filename, record in chunk]
         keys.update((subdir, record["name"]) for _, record in chunk)
@@ -39,7 +44,7 @@ def insert(channel: Channel, count: int, *, subdir: str = "linux-64", seed: int 
             cursor.executemany(_INSERT, rows)
     with transaction.atomic():
         Channel.objects.select_for_update().get(pk=channel.pk)
-        mark_dirty(channel.pk, keys, cause=f"{count} records generated")
+        mark_dirty(channel.pk, keys, cause="records generated")
 
 
 def _row(channel_id: int, subdir: str, filename: str, record: dict[str, Any]) -> list[Any]:

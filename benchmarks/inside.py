@@ -22,7 +22,7 @@ from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
-from benchmarks import big_channel  # noqa: E402
+from benchmarks import big_channel, environment_rows  # noqa: E402
 from benchmarks.packages import SUBDIR, small_packages, write_large_package  # noqa: E402
 from benchmarks.processes import peak_bytes  # noqa: E402
 from channels_app import doors  # noqa: E402
@@ -251,6 +251,18 @@ def proxy(upstream: str, large_bytes: str) -> dict[str, Any]:
     return made
 
 
+def environments(channel: str, count: str, *paths: str) -> dict[str, Any]:
+    """So many environments of packages of a channel; how many queries a GET of each path takes then."""
+    organization = Organization.objects.get(name=ORGANIZATION)
+    environment_rows.make_environments(_administrator(), organization, channel, int(count))
+    return {path: environment_rows.queries_of(path) for path in paths}
+
+
+def stack(name: str) -> dict[str, Any]:
+    """Packages that can be solved, in a large channel."""
+    return {"revision": environment_rows.add_stack(Channel.objects.get(name=name))}
+
+
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "proxy": proxy,
     "prepare": prepare_folder,
@@ -262,6 +274,8 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "render": render,
     "serving": serving,
     "queries": queries,
+    "environments": environments,
+    "stack": stack,
 }
 
 if __name__ == "__main__":
