@@ -6,8 +6,9 @@ import re
 from html import unescape
 
 import pytest
+from django.conf import settings
 
-from channels_app.models import Advisory
+from channels_app.models import Advisory, PackageFile
 from condahub.accounts.policy import Actor
 from condahub.jobs.models import Job
 from environments_app.artifacts.services import ARTIFACT_KIND
@@ -107,6 +108,17 @@ def test_from_fields_to_a_build_and_its_next(world: World, visit: type[Visitor])
     assert "open &gt;=1" in visitor.get(f"{TOOLS}/edit")
     changed = visitor.post(f"{TOOLS}/edit", 302, go="build", way="yaml", yaml=build.specification.text.replace(">=1", ">=0"))
     assert changed["Location"] == f"{TOOLS}/builds/2"
+
+
+def test_what_it_means_stands_beside_it(world: World, visit: type[Visitor]) -> None:
+    digest = PackageFile.objects.get(filename="open-1.0-0.conda").sha256
+    lock = f"# platform: linux-64\n@EXPLICIT\n{settings.CONDAHUB_PUBLIC_URL}/channels/outer/noarch/open-1.0-0.conda#{digest}\n"
+    fields = {"way": "lock", "organization": "acme", "lock": lock}
+    part = _text(visit(world, "contributor").post("/ui/environments/check", 200, **fields).content.decode())
+    assert "It solves" in part and "linux-64 1 package to come" in part and "open 1.0" in part
+    nothing = {"way": "yaml", "organization": "acme", "yaml": " "}
+    assert "As soon as there is something" in visit(world, "outsider").post("/ui/environments/check", 200, **nothing).content.decode()
+    visit(world, "outsider").post("/ui/environments/check", 403, **fields)
 
 
 def test_packages_are_picked_of_channels_that_one_may_read(world: World, visit: type[Visitor]) -> None:
