@@ -138,7 +138,7 @@ class Fetching:
         await self._lines.close()
 
     async def _ask(self, call: Callable[[], T]) -> T:
-        """Of the database, about leases: quick, and no loss where the machine loses its power."""
+        """Of the database, about leases: quick."""
         return await asyncio.get_running_loop().run_in_executor(self._quick, partial(_not_durable, call))
 
     async def _do(self, call: Callable[[], T]) -> T:
@@ -282,6 +282,7 @@ class Fetching:
 
 def _alone(call: Callable[[], T]) -> T:
     try:
+        _relax()
         return call()
     finally:
         connection.close()
@@ -294,12 +295,18 @@ def _close_connection() -> None:
 
 def _not_durable(call: Callable[[], T]) -> T:
     close_old_connections()
+    _relax()
+    return call()
+
+
+def _relax() -> None:
+    """Have this thread's commits not wait for the disk: that would be most of what a small package takes, for whoever comes next too,
+    as SQLite lets nobody else write meanwhile. Where the power goes, a package that is in the store is fetched once more.
+    """
     if connection.connection is None:
         connection.ensure_connection()
         with connection.cursor() as cursor:
-            # A commit that waits for the disk would be most of what a small package takes.
             cursor.execute("PRAGMA synchronous=NORMAL" if connection.vendor == "sqlite" else "SET synchronous_commit TO off")
-    return call()
 
 
 def _addresses(order: _Order, line: Line) -> list[str]:

@@ -46,7 +46,8 @@ class Beside(Generic[T]):
             raise
         finally:
             thread.join()
-        self._watch.tell(context)
+        # The phase is over: only lines are left to be told, which go with the job's end.
+        self._watch.tell_lines(context)
         if self._error is not None:
             raise self._error
         return self._results[0]

@@ -55,15 +55,19 @@ class RunWatch:
             else:
                 self._dropped += 1
 
-    def tell(self, context: JobContext) -> None:
+    def tell_lines(self, context: JobContext) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
-            phase, done, total, received, size = self._phase, self._done, self._files, self._received, self._bytes
         for line in lines:
             context.log(line)
         if dropped:
             context.log(f"{dropped} lines were left out.", "warning")
+
+    def tell(self, context: JobContext) -> None:
+        self.tell_lines(context)
+        with self._lock:
+            phase, done, total, received, size = self._phase, self._done, self._files, self._received, self._bytes
         if not phase:
             return
         if phase != "download":
