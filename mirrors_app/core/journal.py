@@ -188,11 +188,13 @@ def _shown(row: Any) -> Shown:
 
 
 def _known(row: Any) -> Known:
-    return Known(*row[1:7], bool(row[7]))
+    _, name, spelling, digest, sha256, md5, size, gone = row
+    return Known(name, spelling, digest, sha256, md5, size, bool(gone))
 
 
 def _held(row: Any) -> Held:
-    return Held(*row[:6], bool(row[6]))
+    subdir, filename, sha256, md5, size, run_exports, aside = row
+    return Held(subdir, filename, sha256, md5, size, run_exports, bool(aside))
 
 
 def _marks(values: Collection[str]) -> str:
