@@ -312,8 +312,9 @@ def test_the_vendored_files_are_those_that_are_listed() -> None:
     for folder in ("condahub/static/vendor", "tests/vendor"):
         root = Path(__file__).parent.parent.parent / folder
         listed = dict(re.findall(r"^\| (\S+) .*`(\w{64})` \|$", (root / "VENDORED.md").read_text(), re.MULTILINE))
-        squeezed = {path for path in root.iterdir() if path.suffix == ".gz"}
-        assert {path.name for path in root.iterdir()} - {path.name for path in squeezed} == {*listed, "VENDORED.md"}
+        files = {path for path in root.rglob("*") if path.is_file()}
+        squeezed = {path for path in files if path.suffix == ".gz"}
+        assert {str(path.relative_to(root)) for path in files - squeezed} == {*listed, "VENDORED.md"}
         assert all(gzip.decompress(path.read_bytes()) == path.with_suffix("").read_bytes() for path in squeezed)
         for name, digest in listed.items():
             assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest, name
