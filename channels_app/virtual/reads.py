@@ -11,11 +11,11 @@ from channels_app.index import maps
 from channels_app.models import AllowedName, Channel, Package, ReservedName, VirtualChannel, VirtualMember
 from channels_app.virtual.plan import read_plan
 from condahub.accounts.policy import Actor, Permission, can
-from condahub.errors import Conflict, Forbidden, NotAuthenticated
+from condahub.errors import Forbidden, NotAuthenticated, NotFound
 
 
 def virtual_for(actor: Actor, name: str) -> Channel:
-    """The virtual channel, for those who may read it or arrange it. Raises NotAuthenticated, Forbidden, Conflict `not_virtual`."""
+    """The virtual channel, for those who may read it or arrange it. Raises NotAuthenticated, Forbidden, NotFound `not_virtual`."""
     channel = selectors.channel_by_name(name)
     if channel is None or not (can(actor, Permission.CHANNEL_READ, channel) or can(actor, Permission.CHANNEL_UPDATE, channel)):
         if actor.user is None:
@@ -26,9 +26,9 @@ def virtual_for(actor: Actor, name: str) -> Channel:
 
 
 def require_virtual(channel: Channel) -> None:
-    """Raises Conflict."""
+    """Raises NotFound."""
     if not channel.is_virtual:
-        raise Conflict(f"'{channel.name}' is no virtual channel.", code="not_virtual", hint="Make one: condahub channel virtual create.")
+        raise NotFound(f"'{channel.name}' is no virtual channel.", code="not_virtual", hint="Make one: condahub channel virtual create.")
 
 
 def rows_of(channel: Channel) -> list[VirtualMember]:
