@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('channels', '0005_files_aside'),
+        ("channels", "0005_files_aside"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='channel',
-            name='keep_all_revisions',
-            field=models.BooleanField(default=False, help_text='For ever, rather than those that the rules keep.'),
+            model_name="channel",
+            name="keep_all_revisions",
+            field=models.BooleanField(default=False, help_text="For ever, rather than those that the rules keep."),
         ),
     ]
