@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,26 @@ from tests.mirrors_app.core.conftest import QUICK
 
 BODY = b"x" * 100
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + BODY
+
+
+@asynccontextmanager
+async def served(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """A server that answers by `serve`, none of whose connections outlives it; its address."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def remembered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(remembered, "127.0.0.1", 0)
+    try:
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        for writer in writers:
+            writer.transport.abort()
+        # Transports end in the loop's next rounds.
+        await asyncio.sleep(0.01)
 
 
 async def ask(answers: list[bytes], times: int = 1, piece: int = 10**9, **settings: object) -> tuple[list[bytes | str], int, list[bytes]]:
@@ -38,13 +60,11 @@ async def ask(answers: list[bytes], times: int = 1, piece: int = 10**9, **settin
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a+b.conda"
     found: list[bytes | str] = []
-    async with server, Fetcher(replace(QUICK, attempts=2, **settings), {}) as fetcher:  # type: ignore[arg-type]
+    async with served(serve) as root, Fetcher(replace(QUICK, attempts=2, **settings), {}) as fetcher:  # type: ignore[arg-type]
         for _ in range(times):
             try:
-                found.append((await fetcher.read(url, max_bytes=1000)).body or b"")
+                found.append((await fetcher.read(f"{root}/a+b.conda", max_bytes=1000)).body or b"")
             except UpstreamError as error:
                 found.append(error.code)
     return found, connections, asked
@@ -104,10 +124,9 @@ def test_a_server_that_falls_silent_is_not_waited_for_for_ever() -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(silent)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server, Fetcher(replace(QUICK, attempts=1, read_seconds=0.3), {}) as fetcher:
+        async with served(serve) as root, Fetcher(replace(QUICK, attempts=1, read_seconds=0.3), {}) as fetcher:
             with pytest.raises(UpstreamError) as raised:
-                await fetcher.read(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x", max_bytes=10_000)
+                await fetcher.read(f"{root}/x", max_bytes=10_000)
         return raised.value.detail
 
     assert "too long" in asyncio.run(asyncio.wait_for(hang(), 20))
@@ -121,12 +140,11 @@ def test_a_secret_with_a_line_break_makes_no_second_header() -> None:
             asked.append(await reader.read(4000))
             writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        credentials = {url: Credentials(kind="bearer", secret="one\r\nX-Evil: yes")}
-        async with server, Fetcher(replace(QUICK, attempts=1), credentials) as fetcher:
-            with pytest.raises((UpstreamError, ValueError)):
-                await fetcher.read(f"{url}x", max_bytes=100)
+        async with served(serve) as root:
+            credentials = {f"{root}/": Credentials(kind="bearer", secret="one\r\nX-Evil: yes")}
+            async with Fetcher(replace(QUICK, attempts=1), credentials) as fetcher:
+                with pytest.raises((UpstreamError, ValueError)):
+                    await fetcher.read(f"{root}/x", max_bytes=100)
         return asked
 
     assert not any(b"\r\nX-Evil" in one for one in asyncio.run(attempt()))
