@@ -216,7 +216,7 @@ def test_every_role_of_the_image_has_a_service() -> None:
     from condahub.ops.roles import MIGRATE, SERVING
 
     services = read_compose()["services"]
-    assert {*SERVING, MIGRATE, "bucket", "nginx", "postgres", "redis", "s3"} == set(services)
+    assert {*SERVING, MIGRATE, "bucket", "inside", "nginx", "postgres", "redis", "s3"} == set(services)
     for role in (*SERVING, MIGRATE):
         assert services[role]["command"] == [role]
 
