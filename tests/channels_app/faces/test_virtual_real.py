@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,9 +19,14 @@ from tests.hub import ADMIN_TOKEN, RunningHub
 pytestmark = pytest.mark.real
 
 
+@pytest.fixture
+def hub(running_hub: RunningHub) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{running_hub.url}/api/hub/v1", headers=running_hub.headers, trust_env=False, timeout=30) as client:
+        yield client
+
+
 @pytest.mark.parametrize("kind", ["sharded", "zst", "json"])
-def test_rattler_installs_from_a_union(running_hub: RunningHub, tmp_path: Path, kind: str) -> None:
-    hub = httpx.Client(base_url=f"{running_hub.url}/api/hub/v1", headers=running_hub.headers, trust_env=False, timeout=30)
+def test_rattler_installs_from_a_union(running_hub: RunningHub, hub: httpx.Client, tmp_path: Path, kind: str) -> None:
     house, forge, union = f"house-{kind}", f"forge-{kind}", f"union-{kind}"
     for name in (house, forge):
         assert hub.post("/channels", json={"name": name, "visibility": "public"}).status_code == 201

@@ -7,7 +7,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -38,7 +39,15 @@ async def install(url: str, folder: Path) -> None:
     await rattler.install(solved, target_prefix=folder / "prefix", cache_dir=folder / "packages", show_progress=False)
 
 
-def test_a_channel_crosses_the_gap(start_a_hub: Callable[..., RunningHub], eventually: Callable[..., object], tmp_path: Path) -> None:
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_a_channel_crosses_the_gap(
+    start_a_hub: Callable[..., RunningHub], eventually: Callable[..., object], tmp_path: Path, closing: ExitStack
+) -> None:
     outside, inside = start_a_hub(), start_a_hub()
     files = [
         make_package(tmp_path / "made", name=f"p{number}", version="1.0", files={"share/x": random.Random(number).randbytes(200_000)})
@@ -54,7 +63,7 @@ def test_a_channel_crosses_the_gap(start_a_hub: Callable[..., RunningHub], event
     assert all(part.stat().st_size <= 3_000_000 for part in usb.iterdir()) and len(list(usb.iterdir())) >= 5
     assert "signed by a key that you trust" in condahub(None, "bundle", "verify", usb, "--trust", public)
 
-    api = httpx.Client(base_url=f"{inside.url}/api/hub/v1/", headers=inside.headers, timeout=60)
+    api = closing.enter_context(httpx.Client(base_url=f"{inside.url}/api/hub/v1/", headers=inside.headers, timeout=60))
     number = api.post("channels/inner/imports", json={}).json()["id"]
     for name in ("manifest.sig", "manifest.json", *sorted(one.name for one in usb.glob("part-*"))):
         assert api.put(f"imports/{number}/files/{name}", content=(usb / name).read_bytes()).status_code == 200
