@@ -140,6 +140,11 @@ def test_a_conflict_names_the_lines_and_what_policy_keeps_back_and_goes_on_when_
     assert "small" in build["error"]["more"]["tree"]
     hub.add("forge", "fresh", files={"share/fresh.txt": b"fresh"})
     hub.do("PUT", "channels/forge/policy", {"rules": {"names": {"denied": ["fresh"]}}})
+    # Until the index follows, a solver still finds it, and only its bytes are refused.
+    until = time.monotonic() + 60
+    while hub.do("GET", "channels/forge")["policy_state"] != "current":
+        assert time.monotonic() < until, "the policy is not applied"
+        time.sleep(0.2)
     failed = hub.wait("held", hub.post("held", "channels: [forge]\ndependencies: [fresh]\n"))
     assert [row["filename"] for row in failed["error"]["more"]["hidden"]] == ["fresh-1.0-0.conda"]
     identity = hub.do("GET", f"jobs/{failed['job']}")["id"]
