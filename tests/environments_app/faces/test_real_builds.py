@@ -101,6 +101,10 @@ def test_the_command_fails_with_a_sentence_where_there_is_nothing(hub: Site, com
         assert told.returncode == 1 and "Error getting" in told.stderr and "Traceback" not in told.stderr
 
 
+# Its form takes what was typed into one part over to the others after a while, and sends what it has by then.
+UI_SETTLES_MS = 1500
+
+
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A browser whose console stays silent: a script, style or address that the policy stops would speak there."""
@@ -132,11 +136,14 @@ def test_the_ui_shows_environments_and_makes_one(hub: Site, page: Page, tmp_path
     expect(page.get_by_text(VERSION)).to_be_visible()
     page.get_by_label("Create a new environment in the acme namespace").click()
     page.get_by_placeholder("Environment name").or_(page.get_by_label("Environment name")).first.fill("by-hand")
+    page.wait_for_timeout(UI_SETTLES_MS)
     page.get_by_label("YAML").check()
+    page.wait_for_timeout(UI_SETTLES_MS)
     editor = page.get_by_test_id("yaml-editor").get_by_role("textbox")
     editor.click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text("channels:\n  - forge\ndependencies:\n  - small\nvariables: {}\n")
+    page.wait_for_timeout(UI_SETTLES_MS)
     page.get_by_role("button", name="Create", exact=True).click()
     page.wait_for_url("**/conda-store/ui/acme/by-hand")
     expect(page.get_by_text("Status: Completed")).to_be_visible(timeout=BUILD_MS)
