@@ -8,9 +8,9 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from channels_app.models import Channel, Effect, PackageFile
-from channels_app.policies.evaluate import ALLOWED, Judge, Verdict
-from channels_app.policies.view import View, judge_of, known_advisories
+from channels_app.models import Channel, Effect
+from channels_app.policies.evaluate import Judge, Verdict
+from channels_app.policies.view import judge_of, verdict_on
 from condahub.errors import Forbidden
 
 REMEMBERED_JUDGES = 256
@@ -55,16 +55,7 @@ def _verdict(channel_id: int, generation: int, file_id: int) -> Verdict:
 
 
 def _judged(channel_id: int, generation: int, file_id: int, now: datetime) -> Verdict:
-    judge = _judge(channel_id, generation)
-    if judge.says_nothing:
-        return ALLOWED
-    view = View(judge)
-    row = PackageFile.objects.filter(pk=file_id).values_list(*view.columns).first()
-    if row is None:
-        return ALLOWED
-    if judge.needs_advisories:
-        view = View(judge, known_advisories([row[0]]))
-    return view.verdict(row, now)
+    return verdict_on(_judge(channel_id, generation), file_id, now)
 
 
 def _judge(channel_id: int, generation: int) -> Judge:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from channels_app.models import Channel, Effect, FileState, PackageFile, PolicyLevel
-from channels_app.policies.evaluate import ALLOWED, Judge, Verdict
-from channels_app.policies.view import View, known_advisories, rules_on, waivers_on
+from channels_app.policies.evaluate import Judge, Verdict
+from channels_app.policies.view import View, known_advisories, rules_on, verdict_on, waivers_on
 
 # subdir, name -> filenames.
 Hidden = dict[tuple[str, str], set[str]]
@@ -46,16 +46,7 @@ class VirtualRules:
 
     def verdict(self, file_id: int, organization_id: int) -> Verdict:
         """On one file, now; two queries at most."""
-        judge = self.judge(organization_id)
-        if judge.says_nothing:
-            return ALLOWED
-        view = View(judge)
-        row = PackageFile.objects.filter(pk=file_id).values_list(*view.columns).first()
-        if row is None:
-            return ALLOWED
-        if judge.needs_advisories:
-            view = View(judge, known_advisories([row[0]]))
-        return view.verdict(row, timezone.now())
+        return verdict_on(self.judge(organization_id), file_id, timezone.now())
 
     def judged(self, member: int, organization_id: int, names: Iterable[str]) -> Judged:
         """What is hidden of a member's live files of these names, a few hundred; one or two queries."""
