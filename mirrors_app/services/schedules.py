@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 
-from cronsim import CronSim, CronSimError
 from django.utils import timezone
 
+from condahub.errors import Unprocessable
+from condahub.jobs import clock
 from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.models import Mirror, MirrorMode, RunTrigger
 from mirrors_app.services import runs
 
-CRON_FIELDS = 5
-
 
 def check_schedule(schedule: str, time_zone: str) -> None:
     """Raises BadConfiguration for what is no cron expression of five fields, never comes, or no zone."""
-    _zone(time_zone)
+    with _as_configuration():
+        clock.zone(time_zone)
     if schedule:
         next_time(schedule, time_zone, after=timezone.now())
 
@@ -26,14 +27,8 @@ def next_time(schedule: str, time_zone: str, *, after: datetime) -> datetime | N
     """The first time after `after`, in UTC; None for no schedule. Raises BadConfiguration."""
     if not schedule:
         return None
-    try:
-        if len(schedule.split()) != CRON_FIELDS:
-            raise CronSimError("five fields")
-        return next(CronSim(schedule, after.astimezone(_zone(time_zone)))).astimezone(UTC)
-    except (CronSimError, StopIteration):
-        raise BadConfiguration(
-            f"'{schedule[:80]}' is no schedule.", hint="Five fields: minute hour day month weekday, as '30 2 * * *'."
-        ) from None
+    with _as_configuration():
+        return clock.next_time(schedule, time_zone, after=after)
 
 
 def plan_next(mirror: Mirror, *, now: datetime | None = None) -> datetime | None:
@@ -55,8 +50,10 @@ def enqueue_due() -> list[int]:
     return found
 
 
-def _zone(name: str) -> ZoneInfo:
+@contextmanager
+def _as_configuration() -> Iterator[None]:
+    """What the clock refuses is a mirror's wrong setting."""
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadConfiguration(f"'{name[:64]}' is no time zone.", hint="A name as Europe/Berlin or UTC.") from None
+        yield
+    except Unprocessable as error:
+        raise BadConfiguration(error.detail, hint=error.hint) from None
