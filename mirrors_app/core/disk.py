@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import itertools
 import os
 import secrets
-import sys
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from condahub import durable
 from condahub.errors import StorageFull, Unavailable
 
 PART_SUFFIX = ".part"
@@ -139,26 +136,12 @@ def require_space(folder: Path | str, needed_bytes: int, *, leave_bytes: int) ->
         raise StorageFull("The target's disk would be left with too little space.", hint="Free space there; the next run goes on.")
 
 
-@lru_cache(maxsize=1)
-def _libc() -> Any | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None, use_errno=True)
-    return library if hasattr(library, "syncfs") else None
-
-
 def sync_filesystem(folder: Path) -> None:
-    """Return when everything written to the folder's filesystem is on the disk: one call for thousands of files (syncfs(2))."""
-    library = _libc()
-    if library is None:
-        os.sync()
-        return
-    fd = os.open(folder, os.O_RDONLY)
+    """`condahub.durable.sync_filesystem`, whose failure is the target's."""
     try:
-        if library.syncfs(fd) != 0:
-            raise disk_error(OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno())))
-    finally:
-        os.close(fd)
+        durable.sync_filesystem(folder)
+    except OSError as error:
+        raise disk_error(error) from error
 
 
 def hash_file(path: Path) -> tuple[str, str, int]:
