@@ -14,6 +14,8 @@ import msgspec
 import orjson
 import zstandard
 
+from condahub.packages.record import canonical_json
+
 RENDERER = 1
 ZSTD_LEVEL = 3
 CODEC = "zstd " + ".".join(str(part) for part in zstandard.ZSTD_VERSION)
@@ -100,6 +102,27 @@ def shown_record(row: FileRow) -> dict[str, Any]:
         record["revoked"] = True
         record["depends"] = [*record.get("depends", ()), REVOKED_DEPENDENCY]
     return record
+
+
+def hotfix_between(record: dict[str, Any], shown: dict[str, Any]) -> tuple[str, bool]:
+    """`shown_record` turned round: the hotfix (canonical JSON, "" for none) that makes the shown record of a file's own, and whether
+    it is revoked.
+    """
+    after = dict(shown)
+    depends = list(after.get("depends") or ())
+    revoked = after.get("revoked") is True and record.get("revoked") is not True and depends[-1:] == [REVOKED_DEPENDENCY]
+    if revoked:
+        del after["revoked"]
+        after["depends"] = depends[:-1]
+        if not after["depends"] and "depends" not in record:
+            del after["depends"]
+    # Compared by their spelling: to Python 1, 1.0 and true are the same.
+    patch = {
+        key: value for key, value in after.items() if key not in record or canonical_json({"": record[key]}) != canonical_json({"": value})
+    }
+    patch |= dict.fromkeys(record.keys() - after.keys())
+    patch = {key: value for key, value in patch.items() if key not in FIXED_KEYS}
+    return (canonical_json(patch).decode() if patch else ""), revoked
 
 
 def render_name(name: str, rows: Iterable[FileRow]) -> RenderedName | None:

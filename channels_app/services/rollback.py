@@ -14,7 +14,7 @@ from django.utils import timezone
 from channels_app import history, selectors
 from channels_app.index import maps
 from channels_app.index.publish import mark_dirty, publish_dirty
-from channels_app.index.render import FIXED_KEYS, REVOKED_DEPENDENCY
+from channels_app.index.render import hotfix_between
 from channels_app.models import Channel, ChannelKind, FileState, PackageFile, Revision
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.view import VERDICT_FIELDS, stamp, view_of
@@ -22,7 +22,6 @@ from channels_app.services import packages, quotas
 from condahub.accounts.policy import Actor, Permission, require
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, NotFound, Unprocessable
-from condahub.packages.record import canonical_json
 
 MAX_FILES = 20_000
 CHUNK_NAMES = 200
@@ -154,7 +153,7 @@ class _Run:
         if occupant is not None and occupant.pk != row.pk:
             self._set(occupant, FileState.DELETED)
         (self.done.changed if row.state == FileState.LIVE else self.done.shown).append(path)
-        row.patch, row.revoked = _patch_between(msgspec.json.decode(row.record), then)
+        row.patch, row.revoked = hotfix_between(msgspec.json.decode(row.record), then)
         self._set(row, FileState.LIVE)
 
     def _why_not(self, row: PackageFile | None, occupant: PackageFile | None) -> str:
@@ -194,16 +193,3 @@ class _Run:
             organization_id=self.channel.organization_id,
             details={"to": to, **counts, "kept": [f"{one.subdir}/{one.filename}" for one in self.done.kept[:100]]},
         )
-
-
-def _patch_between(record: dict[str, Any], shown: dict[str, Any]) -> tuple[str, bool]:
-    """The hotfix, and whether it was revoked, that make of a record what a revision showed."""
-    revoked = bool(shown.get("revoked")) and not record.get("revoked")
-    wanted = dict(shown)
-    if revoked:
-        wanted.pop("revoked")
-        depends = list(wanted.get("depends", ()))
-        wanted["depends"] = depends[:-1] if depends[-1:] == [REVOKED_DEPENDENCY] else depends
-    patch = {key: value for key, value in wanted.items() if record.get(key) != value and key not in FIXED_KEYS}
-    patch |= dict.fromkeys(sorted(record.keys() - wanted.keys() - FIXED_KEYS))
-    return (canonical_json(patch).decode() if patch else ""), revoked

@@ -11,7 +11,7 @@ import zstandard
 from django.utils import timezone
 
 from channels_app.index import maps
-from channels_app.index.render import REVOKED_DEPENDENCY, read_fragment
+from channels_app.index.render import hotfix_between, read_fragment
 from channels_app.models import Channel, Effect, FileState, PackageFile, Revision, Shard
 from channels_app.policies.view import View, stamp, view_of
 from condahub.errors import Forbidden, NotFound
@@ -147,7 +147,7 @@ def _joined(pieces: bytes) -> dict[str, Any]:
 
 
 def _entry(row: PackageFile, shown: _Shown) -> Entry:
-    patch, revoked = _patch_between(row.record.encode(), shown.record)
+    patch, revoked = hotfix_between(orjson.loads(row.record), orjson.loads(shown.record))
     return Entry(
         subdir=row.subdir,
         filename=row.filename,
@@ -185,23 +185,3 @@ def entry_of(row: PackageFile) -> Entry:
         revoked=row.revoked,
         first_seen_ms=int(row.first_sight.timestamp() * 1000),
     )
-
-
-def _patch_between(raw: bytes, shown: bytes) -> tuple[str, bool]:
-    """The hotfix that makes the shown record of the raw one (the revision's, which today's need not be), and whether it is revoked."""
-    if raw == shown:
-        return "", False
-    before: dict[str, Any] = orjson.loads(raw)
-    after: dict[str, Any] = orjson.loads(shown)
-    depends = after.get("depends") or []
-    revoked = after.get("revoked") is True and before.get("revoked") is not True and depends[-1:] == [REVOKED_DEPENDENCY]
-    if revoked:
-        del after["revoked"]
-        after["depends"] = depends[:-1]
-        if not after["depends"] and "depends" not in before:
-            del after["depends"]
-    patch = {
-        key: value for key, value in after.items() if key not in before or canonical_json({"": before[key]}) != canonical_json({"": value})
-    }
-    patch |= dict.fromkeys(before.keys() - after.keys())
-    return (canonical_json(patch).decode() if patch else ""), revoked
