@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from csp.constants import NONCE, NONE, SELF
+from csp.constants import NONCE
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -83,17 +83,10 @@ def policy_of(request: HttpRequest) -> dict[str, list[Any]]:
     """
     static = request.build_absolute_uri(settings.STATIC_URL)
     return {
-        "default-src": [NONE],
+        **cast("dict[str, list[Any]]", settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]),
         "script-src": [static, request.build_absolute_uri(reverse("admin:jsi18n")), NONCE, UNSAFE_EVAL],
         "style-src": [static, NONCE],
         "style-src-attr": [UNSAFE_INLINE],
-        "img-src": [SELF, "data:"],
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "form-action": [SELF],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-        "object-src": [NONE],
     }
 
 
