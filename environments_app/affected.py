@@ -53,6 +53,7 @@ def _facts_of(named: str) -> list[AdvisoryFacts]:
             severity=row.severity,
             versions=frozenset(row.versions),
             ranges=tuple((introduced, fixed, last) for introduced, fixed, last in row.ranges),
+            ecosystem=row.ecosystem,
         )
         for row in rows
     ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from channels_app.models.files import Effect
 from channels_app.models.policy import PolicyLevel, Severity
 from channels_app.policies import patterns
+from channels_app.policies.numbering import is_later
 from channels_app.policies.patterns import Identity
 from channels_app.policies.rules import SEVERITY_RANK, Advisories, Cooldown, Licenses, Names, Rules, Size
 from condahub.engine import versions
@@ -20,7 +21,7 @@ _WHOSE = {PolicyLevel.INSTALLATION: "This hub", PolicyLevel.ORGANIZATION: "The o
 
 
 class AdvisoryFacts(NamedTuple):
-    """One advisory for one package name. ranges: (introduced, fixed or None, last affected or None)."""
+    """One advisory for one package name. ranges: (introduced, fixed or None, last affected or None), in its ecosystem's order."""
 
     osv_id: str
     key: str
@@ -29,6 +30,7 @@ class AdvisoryFacts(NamedTuple):
     summary: str = ""
     versions: frozenset[str] = frozenset()
     ranges: tuple[tuple[str, str | None, str | None], ...] = ()
+    ecosystem: str = ""
 
     @property
     def best_name(self) -> str:
@@ -38,15 +40,14 @@ class AdvisoryFacts(NamedTuple):
     def affects(self, version: str) -> bool:
         if version in self.versions or any(versions.is_same(version, one) for one in self.versions):
             return True
-        return any(_within(version, *one) for one in self.ranges)
+        return any(self._holds(version, *one) for one in self.ranges)
 
-
-def _within(version: str, introduced: str, fixed: str | None, last: str | None) -> bool:
-    if introduced != "0" and versions.is_newer(introduced, version):
-        return False
-    if fixed is not None:
-        return versions.is_newer(fixed, version)
-    return last is None or not versions.is_newer(version, last)
+    def _holds(self, version: str, introduced: str, fixed: str | None, last: str | None) -> bool:
+        if introduced != "0" and is_later(introduced, version, ecosystem=self.ecosystem):
+            return False
+        if fixed is not None:
+            return is_later(fixed, version, ecosystem=self.ecosystem)
+        return last is None or not is_later(version, last, ecosystem=self.ecosystem)
 
 
 class Facts(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from datetime import datetime
+from functools import cmp_to_key
 from typing import Any
 
 import msgspec
 
 from channels_app.models.policy import Severity
+from channels_app.policies.numbering import is_later
 from channels_app.policies.patterns import key_of
 from condahub.engine import versions
 
@@ -92,7 +94,7 @@ def said_of(entry: Entry, ecosystems: Collection[str] = ECOSYSTEMS) -> Iterator[
             ecosystem=ecosystem[:60],
             severity=_severity(entry, affected),
             versions=[text for text in affected.versions[:MAX_VERSIONS] if len(text) <= 64],
-            ranges=[one for given in affected.ranges if given.type != "GIT" for one in _intervals(given)],
+            ranges=[one for given in affected.ranges if given.type != "GIT" for one in _intervals(given, ecosystem)],
         )
         place = (said.ecosystem, said.key)
         found[place] = _together(found[place], said) if place in found else said
@@ -110,23 +112,36 @@ def _together(one: Said, other: Said) -> Said:
     return msgspec.structs.replace(one, versions=[*one.versions, *other.versions], ranges=[*one.ranges, *other.ranges])
 
 
-def _intervals(given: _Range) -> Iterator[tuple[str, str | None, str | None]]:
-    """OSV's events as intervals: each `introduced` with the `fixed` or `last_affected` that ends it."""
+_TURNS = {"introduced": 1, "last_affected": 2}
+
+
+def _intervals(given: _Range, ecosystem: str) -> Iterator[tuple[str, str | None, str | None]]:
+    """OSV's events, which stand in any order, as intervals: each `introduced` with the `fixed` or `last_affected` that ends it."""
     introduced: str | None = None
-    for event in given.events:
-        for what, version in event.items():
-            if version != "0" and not versions.is_version(version):
-                continue
-            if what == "introduced":
-                introduced = version
-            elif what in ("fixed", "limit") and introduced is not None:
-                yield introduced, version, None
-                introduced = None
-            elif what == "last_affected" and introduced is not None:
-                yield introduced, None, version
-                introduced = None
+    for version, what in _in_order(given, ecosystem):
+        if what == "introduced":
+            introduced = introduced if introduced is not None else version
+        elif what in ("fixed", "limit") and introduced is not None:
+            yield introduced, version, None
+            introduced = None
+        elif what == "last_affected" and introduced is not None:
+            yield introduced, None, version
+            introduced = None
     if introduced is not None:
         yield introduced, None, None
+
+
+def _in_order(given: _Range, ecosystem: str) -> list[tuple[str, str]]:
+    """(version, what) as far as versions are some; of one version, `fixed` before what begins there, and `last_affected` behind it."""
+
+    def compared(one: tuple[str, str], other: tuple[str, str]) -> int:
+        if one[0] != other[0] and "0" in (one[0], other[0]):
+            return -1 if one[0] == "0" else 1
+        later = is_later(one[0], other[0], ecosystem=ecosystem) - is_later(other[0], one[0], ecosystem=ecosystem)
+        return later or _TURNS.get(one[1], 0) - _TURNS.get(other[1], 0)
+
+    events = [(version, what) for event in given.events for what, version in event.items()]
+    return sorted([one for one in events if one[0] == "0" or versions.is_version(one[0])], key=cmp_to_key(compared))
 
 
 def _severity(entry: Entry, affected: _Affected) -> Severity:

@@ -130,6 +130,7 @@ def known_advisories(names: Iterable[str] | None = None) -> Known:
                 summary=one.summary,
                 versions=frozenset(one.versions),
                 ranges=tuple((introduced, fixed, last) for introduced, fixed, last in one.ranges),
+                ecosystem=one.ecosystem,
             )
         )
     return {key: tuple(several) for key, several in found.items()}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from channels_app.models import Effect, PolicyLevel, Severity
 from channels_app.policies import osv, patterns
 from channels_app.policies.evaluate import LEVELS, AdvisoryFacts, Facts, Verdict, WaiverFacts, verdict
+from channels_app.policies.numbering import is_later
 from channels_app.policies.patterns import Identity, license_test
 from channels_app.policies.rules import Rules, as_json, read_rules, stored
 from condahub.errors import Unprocessable
@@ -116,10 +117,48 @@ def advisory(severity: str = "high", **more: Any) -> AdvisoryFacts:
         (advisory(ranges=(("0", None, None),), key="other"), "1.0", False),
     ],
 )
-def test_an_advisory_affects_versions_in_condas_order(one: AdvisoryFacts, version: str, affected: bool) -> None:
+def test_an_advisory_affects_versions_between_its_marks(one: AdvisoryFacts, version: str, affected: bool) -> None:
     found = say({INSTALLATION: {"advisories": {"min_severity": "high"}}}, facts(version=version), advisories=[one])
     assert (found.effect == Effect.DENY) == affected
     assert not affected or ("CVE-2026-7" in found.reason and "Reads past the end." in found.reason)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "ecosystem"),
+    [
+        (["1.1.0l", "1.1.1-pre9", "1.1.1", "1.1.1_s", "1.1.1t", "1.1.2"], "conda"),
+        (["1.0.2", "1.0.2a", "1.0.2z", "1.0.2za", "1.0.2zh", "1.0.3"], "conda"),
+        (["9e", "9f", "10"], "conda"),
+        (["2023", "2023c", "2024a"], ""),
+        (["9.8", "9.8p1", "9.8p2", "9.9"], "conda"),
+        (["1.0.dev1", "1.0a1", "1.0b2", "1.0rc1", "1.0", "1.0.post1", "1.0.1"], "conda"),
+        (["1.0.0-alpha.1", "1.0.0-beta", "1.0.0", "1.0.0.1"], "npm"),
+        (["1.9", "1.10", "1!0.1"], "conda"),
+        (["1.0.dev1", "1.0b", "1.0rc1", "1.0", "1.0.post1"], "pypi"),
+    ],
+)
+def test_versions_are_ordered_as_the_advisorys_upstream_numbers_them(ordered: list[str], ecosystem: str) -> None:
+    for at, one in enumerate(ordered):
+        assert [is_later(one, other, ecosystem=ecosystem) for other in ordered] == [at > place for place in range(len(ordered))], one
+
+
+def test_versions_that_are_the_same_are_not_later_than_each_other() -> None:
+    for one, other in (("1.0", "1.0.0"), ("1.1.1", "1.1.1_"), ("v2.0", "2"), ("1.0+local", "1.0"), ("1.1.1S", "1.1.1s")):
+        assert not is_later(one, other) and not is_later(other, one), one
+
+
+OPENSSL = [("0", "1.0.2zg", None), ("1.1.1", "1.1.1t", None), ("3.0.0", "3.0.8", None)]
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [
+        *(("1.0.2u", True), ("1.0.2zf", True), ("1.0.2zg", False), ("1.1.0l", False), ("1.1.1", True), ("1.1.1s", True), ("1.1.1t", False)),
+        *(("1.1.1w", False), ("3.0.7", True), ("3.0.8", False), ("3.1.0", False)),
+    ],
+)
+def test_openssls_letters_are_held_against_an_advisorys_ranges(version: str, affected: bool) -> None:
+    assert advisory(key="openssl", ecosystem="conda", ranges=tuple(OPENSSL)).affects(version) == affected
 
 
 def test_an_advisory_below_the_least_severity_counts_for_nothing_and_an_unknown_one_counts_as_high() -> None:
@@ -281,6 +320,15 @@ def test_an_osv_entry_is_read_for_the_ecosystems_that_are_condas_too() -> None:
     assert (said.name, said.key, said.ecosystem, said.severity) == ("some-package", "some-package", "pypi", Severity.CRITICAL)
     assert said.ranges == [("0", "1.4", None), ("2.0", None, "2.3")] and said.versions == ["1.0", "1.1"]
     assert [one.ecosystem for one in osv.said_of(entry, ["npm"])] == ["npm"]
+
+
+def test_the_events_of_a_range_may_stand_in_any_order() -> None:
+    starts = [{"introduced": "1.1.1"}, {"introduced": "0"}, {"introduced": "3.0.0"}, {"introduced": "4.0"}]
+    ends = [{"fixed": "3.0.8"}, {"last_affected": "4.0"}, {"fixed": "1.1.1t"}, {"fixed": "1.0.2zg"}, {"fixed": "not a version"}]
+    affected = [{"package": {"name": "openssl", "purl": "pkg:conda/openssl"}, "ranges": [{"events": [*starts, *ends]}]}]
+    (entry,) = osv.read_entries(json.dumps({"id": "CVE-1", "affected": affected}).encode())
+    (said,) = osv.said_of(entry)
+    assert said.ranges == [*OPENSSL, ("4.0", None, "4.0")]
 
 
 @pytest.mark.parametrize(
