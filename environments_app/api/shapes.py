@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -47,7 +48,31 @@ class EnvironmentAnswer(Answer):
 
     @extend_schema_field(OpenApiTypes.URI)
     def get_url(self, environment: Environment) -> str:
-        return f"{settings.CONDAHUB_PUBLIC_URL}/api/hub/v1/organizations/{environment.organization.name}/environments/{environment.name}"
+        return _url(environment.organization.name, environment.name)
+
+
+# The columns that `environment_listed` reads.
+LISTED = ("pk", "organization__name", "name", "description", "visibility", "current_build_id", "created_at", "created_by", "archived_at")
+
+
+def environment_listed(row: Mapping[str, Any], build: Mapping[str, Any] | None, count: int, *, signed_in: bool) -> dict[str, Any]:
+    """What EnvironmentAnswer says, of columns: a serializer takes most of the time of a page of a hundred."""
+    return {
+        "organization": row["organization__name"],
+        "name": row["name"],
+        "description": row["description"],
+        "visibility": row["visibility"],
+        "current_build": build,
+        "builds_count": count,
+        "created_at": row["created_at"],
+        "created_by": row["created_by"] if signed_in else "",
+        "archived_at": row["archived_at"],
+        "url": _url(row["organization__name"], row["name"]),
+    }
+
+
+def _url(organization: str, name: str) -> str:
+    return f"{settings.CONDAHUB_PUBLIC_URL}/api/hub/v1/organizations/{organization}/environments/{name}"
 
 
 class NewEnvironment(HubSerializer):

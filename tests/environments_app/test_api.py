@@ -53,6 +53,18 @@ def test_lists_hold_what_the_asker_may_see_and_count_nothing_else(world: World, 
     assert world.api("reader")("GET", "environments/packages?package=%2A").status_code == 400
 
 
+def test_a_list_says_of_an_environment_what_its_own_address_says(world: World, submit: Submit) -> None:
+    """Lists are made of columns, an environment of its record."""
+    finish(submit(), {"a": "1"})
+    submit("owner", name="building")
+    world.api("owner").do("POST", "organizations/acme/environments", {"name": "empty", "visibility": "public"}, 201)
+    for api, names in ((world.api("reader"), ["building", "empty", "tools"]), (Api(), ["empty"])):
+        for path in ("environments", "organizations/acme/environments"):
+            listed = api.get(path)["results"]
+            assert [row["name"] for row in listed] == names
+            assert listed == [api.get(f"organizations/acme/environments/{name}") for name in names]
+
+
 def test_a_build_made_of_a_hidden_channel_is_not_there(world: World, submit: Submit) -> None:
     finish(submit("owner", text="name: tools\nchannels: [inner]\ndependencies: [inside]\n"))
     world.api("owner").do("PATCH", TOOLS, {"visibility": "public"})

@@ -33,38 +33,25 @@ _SORTS = {"namespace": "organization__name", "name": "name"}
 
 def list_environments(asked: Asked) -> object:
     rows = ordered(asked, _filtered(asked), _SORTS, last="name")
-    reply = page_of(asked, rows, _Shown(asked.actor))
-    return _with_current(asked.actor, reply)
-
-
-class _Shown:
-    """Keeps each row, so that the current builds of the page are looked up together."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-
-    def __call__(self, row: Environment) -> dict[str, Any]:
-        return {"row": row}
-
-
-def _with_current(actor: Actor, reply: Reply) -> Reply:
+    reply = page_of(asked, rows.values(*shapes.ENVIRONMENT), dict)
     kept: Any = reply.data
-    rows = [one["row"] for one in kept]
-    _attach(actor, rows)
-    return Reply([shapes.environment(row) for row in rows], reply.more)
+    return Reply(_shown(asked.actor, kept), reply.more)
 
 
-def _attach(actor: Actor, rows: list[Environment]) -> None:
-    """Set `shown_current`: where nothing has completed yet the newest build, since its clients follow that one by this name."""
-    selectors.attach_current(actor, rows)
-    without = [row for row in rows if row.current_build_id is None]
-    if not without:
-        return
-    visible = Build.objects.visible_to(actor).order_by()
-    newest = visible.filter(environment__in=without).values("environment").annotate(newest=Max("pk")).values("newest")
-    builds = {build.environment_id: build for build in selectors.shown_current(Build.objects.filter(pk__in=newest))}
-    for row in without:
-        row.shown_current = builds.get(row.pk)  # type: ignore[attr-defined]
+def _shown(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    current = _currents(actor, rows)
+    return [shapes.environment(row, current.get(row["pk"])) for row in rows]
+
+
+def _currents(actor: Actor, rows: list[dict[str, Any]]) -> dict[int, int]:
+    """Environment -> the current build that may be seen: where none has completed yet the newest, which its clients follow by this name."""
+    seen = selectors.builds_seen(actor, (row["current_build_id"] for row in rows))
+    found = {row["pk"]: row["current_build_id"] for row in rows if row["current_build_id"] in seen}
+    without = [row["pk"] for row in rows if row["current_build_id"] is None]
+    if without:
+        visible = Build.objects.visible_to(actor).order_by().filter(environment__in=without)
+        found.update(visible.values_list("environment_id").annotate(newest=Max("pk")))
+    return found
 
 
 def _filtered(asked: Asked) -> QuerySet[Environment]:
@@ -120,11 +107,10 @@ def list_by_cursor(asked: Asked) -> object:
         beyond = [Q(**{f"organization__name__{side}": after[0]}), Q(organization__name=after[0], **{f"name__{side}": after[1]})]
         rows = rows.filter(reduce(operator.or_, beyond))
     sign = "-" if descending else ""
-    found = list(rows.order_by(f"{sign}organization__name", f"{sign}name")[: limit + 1])
+    found = list(rows.order_by(f"{sign}organization__name", f"{sign}name").values(*shapes.ENVIRONMENT)[: limit + 1])
     shown, more = found[:limit], len(found) > limit
-    _attach(asked.actor, shown)
-    cursor = _encoded([shown[-1].organization.name, shown[-1].name]) if more else None
-    return Reply([shapes.environment(row) for row in shown], {"cursor": cursor, "count": count})
+    cursor = _encoded([shown[-1]["organization__name"], shown[-1]["name"]]) if more else None
+    return Reply(_shown(asked.actor, shown), {"cursor": cursor, "count": count})
 
 
 def _encoded(place: list[str]) -> str:
@@ -145,10 +131,10 @@ def _decoded(cursor: str) -> list[str] | None:
 
 def get_environment(asked: Asked, namespace: str, name: str) -> object:
     found = selectors.environment_for(asked.actor, namespace, name, Permission.ENVIRONMENT_READ)
-    _attach(asked.actor, [found])
-    current = getattr(found, "shown_current", None)
-    full = selectors.build_for(asked.actor, found, current.number) if current is not None else None
-    return shapes.environment(found, current=shapes.build_in_full(full) if full is not None else None)
+    row = Environment.objects.values(*shapes.ENVIRONMENT).get(pk=found.pk)
+    current = _currents(asked.actor, [row]).get(found.pk)
+    full = build_by_id(asked.actor, str(current), environment=found) if current is not None else None
+    return shapes.environment(row, current, current=shapes.build_in_full(full) if full is not None else None)
 
 
 def put_environment(asked: Asked, namespace: str, name: str) -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from condahub.accounts.models import Organization
 from environments_app.artifacts.services import ON_DEMAND
 from environments_app.artifacts.services import listed as listed_artifacts
-from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState, Environment, Specification
+from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState, Specification
 
 STATUS = {
     BuildState.QUEUED.value: "QUEUED",
@@ -49,16 +50,19 @@ def namespace(organization: Organization) -> dict[str, Any]:
     return {"id": organization.pk, "name": organization.name, "metadata_": {}, "role_mappings": []}
 
 
-def environment(row: Environment, *, current: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`shown_current` is the current build where the asker may see it (selectors.attach_current)."""
-    build: Build | None = getattr(row, "shown_current", None)
+# The columns that `environment` reads.
+ENVIRONMENT = ("pk", "organization_id", "organization__name", "name", "description", "current_build_id")
+
+
+def environment(row: Mapping[str, Any], build: int | None, *, current: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`build` is the build that is shown as the current one; `current` is it in full."""
     return {
-        "id": row.pk,
-        "namespace": namespace(row.organization),
-        "name": row.name,
-        "current_build_id": build.pk if build is not None else None,
+        "id": row["pk"],
+        "namespace": {"id": row["organization_id"], "name": row["organization__name"], "metadata_": {}, "role_mappings": []},
+        "name": row["name"],
+        "current_build_id": build,
         "current_build": current,
-        "description": row.description,
+        "description": row["description"],
     }
 
 
