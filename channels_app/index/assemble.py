@@ -106,7 +106,7 @@ def _identities_of(fragment: Fragment) -> dict[str, Identity]:
 _SPEC_NAME = re.compile(r"\s*(?:[^\s\[]+::)?([^\s=<>!~\[;@]*)")
 
 
-def _named(spec: str) -> str:
+def named(spec: str) -> str:
     """The package name at the beginning of a MatchSpec: `channel::name>=1`, `name 1.*`, `name[...]`."""
     found = _SPEC_NAME.match(spec)
     return found[1].lower() if found else ""
@@ -136,11 +136,11 @@ class _Choice:
 
     def _needs(self, chosen: dict[str, dict[str, Identity]]) -> set[str]:
         # A bare name is satisfied by the latest version, which is chosen already.
-        return {spec for files in chosen.values() for one in files.values() for spec in one.depends if _named(spec) != spec}
+        return {spec for files in chosen.values() for one in files.values() for spec in one.depends if named(spec) != spec}
 
     def _satisfy(self, text: str) -> dict[str, dict[str, Identity]]:
         """Choose the latest files that match, where no chosen one does."""
-        name = _named(text)
+        name = named(text)
         if name not in self.names or (spec := versions.parse_spec(text)) is None:
             return {}
         if any(self._matches(spec, one) for one in self.chosen.get(name, {}).values()):

@@ -2,7 +2,7 @@
 
 from channels_app.models.channel import Channel, ChannelKind, ChannelName, NameState
 from channels_app.models.downloads import DownloadCount
-from channels_app.models.files import SEEN_LONG_AGO, Blob, Effect, FileState, Package, PackageFile
+from channels_app.models.files import SEEN_LONG_AGO, Blob, Effect, FileState, Package, PackageFile, PackageNeed
 from channels_app.models.index import DirtyName, IndexFile, Revision, Shard, SubdirState
 from channels_app.models.policy import Advisory, Missing, PackageRequest, Policy, PolicyLevel, RequestState, Severity, Waiver
 from channels_app.models.virtual import (
@@ -35,6 +35,7 @@ __all__ = [
     "NameState",
     "Package",
     "PackageFile",
+    "PackageNeed",
     "PackageRequest",
     "Policy",
     "PolicyLevel",

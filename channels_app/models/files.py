@@ -143,3 +143,19 @@ class Package(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PackageNeed(models.Model):
+    """One name that the latest version of a package depends on: kept to answer what needs a package, beside its Package row."""
+
+    # Looked up by name and by what is needed, in one channel at a time: no index of the channel's own.
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=128)
+    needed = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["channel", "name", "needed"], name="need_once"),)
+        indexes = (models.Index(fields=["needed", "channel", "name"], name="need_of"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} needs {self.needed}"

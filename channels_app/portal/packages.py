@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
 from django.urls import reverse
 
-from channels_app import listings
+from channels_app import dependents, listings
 from channels_app.index.render import FileRow, shown_record
 from channels_app.models import Channel, FileState, Package, PackageFile
 from channels_app.portal import charts, lines, reads
@@ -27,6 +27,7 @@ FILE_COLUMNS = {
     "size": ("Size", ["size", "pk"]),
     "published": ("Published", ["published", "pk"]),
 }
+DEPENDENTS_SHOWN = 8
 # How each verb is offered: the words on the button, and what was done.
 VERBS = {
     "yank": ("Yank: out of the index, still downloadable", "yanked"),
@@ -65,6 +66,8 @@ def package(request: PortalRequest, channel: str, package: str) -> HttpResponseB
         "columns": columns,
         "newest": newest,
         "dependencies": reads.dependencies(listings.packages_of(actor, found), record.get("depends", [])),
+        "needed_by": list(dependents.dependents_of(found, package)[: DEPENDENTS_SHOWN + 1]),
+        "dependents_shown": DEPENDENTS_SHOWN,
         "weeks": weeks,
         "bars": charts.bars(weeks),
         "chart_width": charts.BAR_STEP * len(weeks),
@@ -74,6 +77,20 @@ def package(request: PortalRequest, channel: str, package: str) -> HttpResponseB
         **filters,
     }
     return show(request, "channels/package.html", context)
+
+
+@page(anonymous=True)
+def needed_by(request: PortalRequest, channel: str, package: str) -> HttpResponseBase:
+    """What needs a package, which may itself be missing here: in this channel by pages, and where else to look."""
+    found = channel_for(request, channel)
+    context = {
+        **head(request, found, "packages", whole=False),
+        "name": package,
+        "there": listings.packages_of(request.actor, found).filter(name=package).exists(),
+        "page": paging.numbered(request, dependents.dependents_of(found, package)),
+        "elsewhere": dependents.channels_needing(request.actor, package, beside=found),
+    }
+    return show(request, "channels/needed_by.html", context)
 
 
 @page(anonymous=True)

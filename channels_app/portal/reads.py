@@ -13,6 +13,7 @@ from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Tex
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from channels_app.index.assemble import named
 from channels_app.models import Channel, DownloadCount, Effect, FileState, Package, PackageFile, Revision
 from condahub.accounts.policy import Actor
 from condahub.engine import versions
@@ -142,7 +143,7 @@ class Dependency:
 
 def dependencies(actor_packages: QuerySet[Package], depends: Sequence[str]) -> list[Dependency]:
     """What a record's `depends` name, and whether they are there; one query."""
-    names = {spec: spec.split()[0].partition("[")[0].rpartition("::")[2] for spec in depends if spec.strip()}
+    names = {spec: name for spec in depends if (name := named(spec))}
     there = set(actor_packages.filter(name__in=set(names.values())).exclude(latest_version="").values_list("name", flat=True))
     return [Dependency(spec, name, name in there, name.startswith("__")) for spec, name in names.items()]
 

@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path("/new", channels.channel_new, name="new"),
     path("/<text:channel>", channels.channel, name="channel"),
     path("/<text:channel>/packages/<text:package>", packages.package, name="package"),
+    path("/<text:channel>/packages/<text:package>/needed-by", packages.needed_by, name="needed_by"),
     path("/<text:channel>/packages/<text:package>/change", packages.change, name="change"),
     path("/<text:channel>/files/<text:subdir>/<text:filename>", packages.file, name="file"),
     path("/<text:channel>/revisions", revisions.revision_list, name="revisions"),

@@ -120,7 +120,8 @@ def apply(*, actor: Actor, channel: Channel, subdir: str, instructions: Any) -> 
         if changed:
             rejudged = stamp(view_of(channel, names={file.name for file in changed}), changed)
             PackageFile.objects.bulk_update(changed, ["patch", "revoked", "state", "reason", *VERDICT_FIELDS], batch_size=200)
-            packages.refresh(channel, {file.name for file in changed if file.state == FileState.YANKED} | {file.name for file in rejudged})
+            told = {file.name for file in changed if file.state == FileState.YANKED or "depends" in plan.patches.get(file.filename, {})}
+            packages.refresh(channel, told | {file.name for file in rejudged})
             if rejudged:
                 selectors.bump(channel)
             mark_dirty(channel.pk, [(file.subdir, file.name) for file in changed], cause=f"hotfix of {len(changed)} files by {actor.label}")

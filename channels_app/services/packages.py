@@ -12,6 +12,7 @@ from django.utils import timezone
 from channels_app.index.render import ABOUT_KEYS
 from channels_app.models import Channel, Effect, FileState, Package, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
+from channels_app.services import needs
 from condahub.engine import versions
 
 MAX_ABOUT_CHARS = 32_768
@@ -69,6 +70,7 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None,
             for name, several in files.items()
             if name not in known or (known[name].latest_version, known[name].platforms) != (latest[name], platforms[name])
         }
+    needs.note(channel, [*files, *(package.name for package in known.values() if package.pk in gone)], _newest(files, latest))
     texts = _texts(files, latest, newest)
     now = timezone.now()
     changed = []
@@ -86,6 +88,16 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None,
     Package.objects.bulk_create(
         changed, batch_size=CHUNK_NAMES, update_conflicts=True, unique_fields=["channel", "name"], update_fields=FIELDS
     )
+
+
+def _newest(files: Mapping[str, Sequence[_File]], latest: Mapping[str, str]) -> list[int]:
+    """Of each name's latest version the file that came last, for each platform."""
+    best: dict[tuple[str, str], int] = {}
+    for name, several in files.items():
+        for one in several:
+            if one.is_shown and one.version == latest[name]:
+                best[name, one.subdir] = max(best.get((name, one.subdir), 0), one.pk)
+    return list(best.values())
 
 
 def _texts(files: Mapping[str, Sequence[_File]], latest: Mapping[str, str], newest: PackageFile | None) -> dict[str, dict[str, str]]:

@@ -19,6 +19,7 @@ PAGES = {
     "channels": "/ui/channels",
     "channel": "/ui/channels/forecast",
     "package": "/ui/channels/forecast/packages/season",
+    "package-needed-by": "/ui/channels/forecast/packages/python/needed-by",
     "file": "/ui/channels/forecast/files/linux-64/season-1.2.0-py312_0.conda",
     "upload": "/ui/channels/forecast/upload",
     "revisions": "/ui/channels/forecast/revisions",

@@ -285,6 +285,7 @@ def test_light_and_dark_are_remembered(world: World, visit: type[Visitor]) -> No
         ("channels", "/ui/channels"),
         ("channel", "/ui/channels/inner"),
         ("package", "/ui/channels/inner/packages/inside"),
+        ("needed by", "/ui/channels/inner/packages/inside/needed-by"),
         ("file", "/ui/channels/inner/files/noarch/inside-1.0-0.conda"),
         ("upload", "/ui/channels/inner/upload"),
         ("revisions", "/ui/channels/inner/revisions"),
