@@ -22,6 +22,7 @@ from benchmarks import (
     mirror,
     mirror_channel,
     policies,
+    portal,
     publish,
     quetz,
     serving,
@@ -47,6 +48,7 @@ SECTIONS = {
     "builds": builds,
     "environments": environments,
     "virtual": virtual,
+    "portal": portal,
 }
 
 

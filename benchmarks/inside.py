@@ -22,7 +22,7 @@ from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
-from benchmarks import big_channel, environment_rows  # noqa: E402
+from benchmarks import big_channel, environment_rows, portal_rows  # noqa: E402
 from benchmarks.packages import SUBDIR, small_packages, write_large_package  # noqa: E402
 from benchmarks.processes import peak_bytes  # noqa: E402
 from channels_app import doors  # noqa: E402
@@ -263,6 +263,20 @@ def stack(name: str) -> dict[str, Any]:
     return {"revision": environment_rows.add_stack(Channel.objects.get(name=name))}
 
 
+def portal_channels(large: str, count: str) -> dict[str, Any]:
+    """So many channels beside the large one, and two people who look at them."""
+    channel = Channel.objects.get(name=large)
+    big_channel.fill(channel, 1, subdir=SUBDIR, seed=1000)
+    portal_rows.make_packages(channel)
+    portal_rows.make_channels(int(count), Organization.objects.get(name=ORGANIZATION))
+    return {}
+
+
+def portal(channel: str, rounds: str, searches: str) -> dict[str, Any]:
+    """How long each page and search takes here, and how many queries."""
+    return portal_rows.measured(Channel.objects.get(name=channel), int(rounds), int(searches))
+
+
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "proxy": proxy,
     "prepare": prepare_folder,
@@ -276,6 +290,8 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "queries": queries,
     "environments": environments,
     "stack": stack,
+    "portal-rows": portal_channels,
+    "portal": portal,
 }
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ INSIDE_SECONDS = 900
 
 @dataclass
 class Workshop:
-    """quick: smaller, shorter, fewer rounds; what has a target at full size is then only shown."""
+    """quick: smaller, shorter, fewer rounds; what has a target at full size is then only shown. database_url: '' for SQLite."""
 
     folder: Path
     quick: bool
+    database_url: str = ""
     _big: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,6 +63,7 @@ class Workshop:
             "CONDAHUB_DEMO": "0",
             "CONDAHUB_LOG_LEVEL": "WARNING",
             "CONDAHUB_ACCESS_LOG": "0",
+            **({"CONDAHUB_DATABASE_URL": self.database_url} if self.database_url else {}),
         }
 
     def inside(self, data: Path, *words: str) -> dict[str, Any]:
