@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from channels_app.portal import channels, packages, policies, requests, revisions, rights, uploads
+from channels_app.portal import channels, copies, packages, policies, requests, revisions, rights, uploads
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 app_name = "channels"
@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("/<text:channel>", channels.channel, name="channel"),
     path("/<text:channel>/packages/<text:package>", packages.package, name="package"),
     path("/<text:channel>/packages/<text:package>/needed-by", packages.needed_by, name="needed_by"),
+    path("/<text:channel>/packages/<text:package>/copy", copies.copy_files, name="copy"),
     path("/<text:channel>/packages/<text:package>/change", packages.change, name="change"),
     path("/<text:channel>/files/<text:subdir>/<text:filename>", packages.file, name="file"),
     path("/<text:channel>/revisions", revisions.revision_list, name="revisions"),

@@ -20,6 +20,7 @@ PAGES = {
     "channel": "/ui/channels/forecast",
     "package": "/ui/channels/forecast/packages/season",
     "package-needed-by": "/ui/channels/forecast/packages/python/needed-by",
+    "package-copy": "/ui/channels/forecast/packages/season/copy",
     "file": "/ui/channels/forecast/files/linux-64/season-1.2.0-py312_0.conda",
     "upload": "/ui/channels/forecast/upload",
     "revisions": "/ui/channels/forecast/revisions",

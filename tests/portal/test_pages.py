@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from channels_app.models import Channel, FileState, PackageFile
+from channels_app.services.channels import create_channel
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import create_token
@@ -138,6 +139,25 @@ def test_files_are_yanked_and_brought_back_by_ticking(world: World, visit: type[
     assert "wrong" in maintainer.get("/ui/channels/inner/packages/inside")
     maintainer.post(path, file=[key], verb="restore")
     assert PackageFile.objects.get(filename="inside-1.0-0.conda").state == FileState.LIVE
+
+
+def test_a_version_is_copied_and_promoted_from_its_page(world: World, visit: type[Visitor]) -> None:
+    path, key = "/ui/channels/inner/packages/inside/copy", "noarch/inside-1.0-0.conda"
+    stage = create_channel(actor=Actor.of(world.people["owner"]), organization=world.acme, name="stage")
+    reader, maintainer = visit(world, "reader"), visit(world, "maintainer")
+    assert "There is no channel to copy it to" in reader.get(path)
+    reader.post(path, 403, file=key, to="stage", verb="copy")
+    chosen = maintainer.post(path, 200, file=key, choose="yes").content.decode()
+    assert re.findall(r'value="([^"]+)" aria-label="Tick [^"]+" checked', chosen) == [key]
+    assert "No file is ticked." in maintainer.post(path, 422, to="stage", verb="copy").content.decode()
+    assert maintainer.post(path, file=key, to="stage", verb="copy")["Location"] == "/ui/channels/stage/packages/inside"
+    assert "1 file copied from inner to stage." in maintainer.get("/ui/channels/stage/packages/inside")
+    # Others read outer: that takes the right to redistribute, and a refusal leaves both channels alone.
+    refused = maintainer.post(path, 403, file=key, to="outer", verb="promote").content.decode()
+    assert "&#x27;outer&#x27; is read by others" in refused and 'value="promote" checked' in refused
+    maintainer.post(path, file=key, to="stage", verb="promote")
+    assert not PackageFile.objects.filter(channel=world.inner, filename="inside-1.0-0.conda", state=FileState.LIVE).exists()
+    assert PackageFile.objects.get(channel=stage).state == FileState.LIVE
 
 
 def test_filters_are_in_the_address(world: World, visit: type[Visitor]) -> None:
@@ -286,6 +306,7 @@ def test_light_and_dark_are_remembered(world: World, visit: type[Visitor]) -> No
         ("channel", "/ui/channels/inner"),
         ("package", "/ui/channels/inner/packages/inside"),
         ("needed by", "/ui/channels/inner/packages/inside/needed-by"),
+        ("copy", "/ui/channels/inner/packages/inside/copy"),
         ("file", "/ui/channels/inner/files/noarch/inside-1.0-0.conda"),
         ("upload", "/ui/channels/inner/upload"),
         ("revisions", "/ui/channels/inner/revisions"),

@@ -111,6 +111,7 @@ GET  /ui/channels/{public}                           a u r c m o s
 GET  /ui/channels/{channel}                          - - r c m o s
 GET  /ui/channels/{channel}/packages/{package}       - - r c m o s
 GET  /ui/channels/{channel}/packages/{package}/needed-by  - - r c m o s
+GET  /ui/channels/{channel}/packages/{package}/copy  - - r c m o s
 POST /ui/channels/{channel}/packages/{package}/change  - - r c m o s
 GET  /ui/channels/{channel}/files/{subdir}/{filename}  - - r c m o s
 GET  /ui/channels/{channel}/revisions                - - r c m o s
