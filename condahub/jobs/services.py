@@ -20,6 +20,7 @@ from condahub.jobs.doorbell import ring_on_commit
 from condahub.jobs.models import MAX_SENTENCE_CHARS, Job
 from condahub.jobs.registry import kind_named, kind_names
 from condahub.jobs.states import FINAL_STATES, JobState, Lane, check_transition
+from condahub.jobs.turns import in_turn
 
 FIRST_RETRY_SECONDS = 5
 MAX_RETRY_SECONDS = 600
@@ -125,9 +126,15 @@ def _must(moved: bool, job: Job) -> None:
 
 
 def claim(lane: str, worker: str) -> Job | None:
-    """Take the job that is due longest, with a lease; None when there is none. A job goes to one claimer only."""
+    """Take the job that is due longest, with a lease; None when there is none. A job goes to one claimer only.
+
+    In the heavy lane, whose jobs run long, organizations take turns.
+    """
     for _ in range(CLAIM_ROUNDS):
-        candidates = list(claimable(lane).values_list("pk", "kind")[:CLAIM_CANDIDATES])
+        if lane == Lane.HEAVY:
+            candidates = in_turn(claimable(lane), lane, CLAIM_CANDIDATES)
+        else:
+            candidates = list(claimable(lane).values_list("pk", "kind")[:CLAIM_CANDIDATES])
         for pk, kind in candidates:
             if _take(pk, worker, timezone.now(), timedelta(seconds=kind_named(kind).lease_seconds)):
                 return Job.objects.get(pk=pk)

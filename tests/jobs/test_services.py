@@ -11,11 +11,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from condahub.accounts.models import Organization
 from condahub.errors import Conflict
 from condahub.jobs import selectors, services
 from condahub.jobs.models import Job, JobLog, WorkerBeat
 from condahub.jobs.runner import drain, run_one
-from condahub.jobs.states import Lane
+from condahub.jobs.states import JobState, Lane
 from tests.jobs.conftest import start_python
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +59,23 @@ def test_a_lane_takes_nothing_of_the_other_lane() -> None:
     heavy = enqueue(lane="heavy")
     assert services.claim("quick", "w") is None
     assert claimed(heavy).worker == "w"
+
+
+def test_many_jobs_of_one_organization_never_keep_anothers_few_waiting() -> None:
+    """Whether one job runs at a time or several: between two of the many comes the one, and what is the hub's own."""
+    many, few = (Organization.objects.create(name=name) for name in ("many", "few"))
+    queued = [enqueue(lane="heavy", organization_id=many.pk) for _ in range(20)]
+    late, own = enqueue(lane="heavy", organization_id=few.pk), enqueue(lane="heavy")
+    claimed(queued[0])
+    # The second slot of two.
+    assert {services.claim("heavy", "w"), services.claim("heavy", "w")} == {late, own}
+    claimed(queued[1])
+    # One slot: whoever just had it comes after who did not.
+    for job in Job.objects.filter(state=JobState.RUNNING):
+        services.finish(job)
+    later = enqueue(lane="heavy", organization_id=few.pk)
+    claimed(later)
+    claimed(queued[2])
 
 
 def test_a_kind_nobody_registers_is_refused_at_once() -> None:
