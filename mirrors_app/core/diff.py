@@ -14,7 +14,8 @@ from mirrors_app.core.upstream import Entry, Reading, records_of
 @dataclass(slots=True)
 class Diff:
     """added: new file names; changed: other metadata (or back again), the same bytes; replaced: other bytes under the same name;
-    gone: file names that the index no longer has; unchanged: how many are as they were; refused: records that can't be taken.
+    gone: file names that the index no longer has; unchanged: how many are as they were; moved: those of them that were written
+    otherwise, so that they may lie elsewhere (of a shard, which has no spelling, all); refused: records that can't be taken.
     """
 
     added: list[UpstreamRecord] = field(default_factory=list)
@@ -22,6 +23,7 @@ class Diff:
     replaced: list[UpstreamRecord] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     unchanged: int = 0
+    moved: list[UpstreamRecord] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
 
 
@@ -34,6 +36,8 @@ def compare(records: Iterable[UpstreamRecord], known: Mapping[str, Known], seen:
             diff.added.append(record)
         elif before.digest == record.digest and not before.left:
             diff.unchanged += 1
+            if not record.spelling or record.spelling != before.spelling:
+                diff.moved.append(record)
         elif same_bytes(before, record.facts):
             diff.changed.append(record)
         else:

@@ -37,12 +37,14 @@ class Held(NamedTuple):
 class Plan:
     """fetch: to be downloaded; reuse: the bytes are here; changed: new metadata of shown bytes; replaced: alerts; take: not to be shown
     any more; left: gone upstream and kept; left_out: (subdir, filename) -> reason; refused: can't be taken, for good;
-    broken: dependencies that exclusions break; lost: could not be read now; states, raw: to be published with it.
+    moved: as they were, and perhaps elsewhere; broken: dependencies that exclusions break; lost: could not be read now; states, raw:
+    to be published with it.
     """
 
     fetch: list[Wanted] = field(default_factory=list)
     reuse: list[UpstreamRecord] = field(default_factory=list)
     changed: list[UpstreamRecord] = field(default_factory=list)
+    moved: list[UpstreamRecord] = field(default_factory=list)
     replaced: list[Replaced] = field(default_factory=list)
     take: list[tuple[str, str]] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)

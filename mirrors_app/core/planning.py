@@ -250,6 +250,7 @@ class Planner:
             plan.fetch.append(Wanted(record, aside=before is not None and not follow))
         plan.changed += [one for one in diff.changed if one.key not in plan.left_out]
         plan.unchanged += diff.unchanged
+        plan.moved += diff.moved
         unwanted = [filename for filename, one in work.known.items() if (subdir, filename) in plan.left_out and not one.left]
         gone = [(subdir, filename) for filename in sorted({*diff.gone, *unwanted})]
         if config.removed == "drop":

@@ -207,6 +207,7 @@ class _Pass:
             left=plan.left,
             states=_honest_states(plan, downloads),
             raw=plan.raw,
+            moved=plan.moved,
             summary=summary({"added": len(plan.reuse) + len(came), "changed": len(plan.changed), "removed": len(plan.take)}),
         )
         await self.planner.on_target(lambda: self.target.publish(publication))

@@ -39,7 +39,7 @@ class SubdirState(msgspec.Struct, frozen=True):
     sharded; records: how many of them are shown; shards: name -> hash, of names that were brought over whole; decided: digest of
     the filters; extra: the index's other top-level keys as JSON, locations dropped; refused: filename -> reason, still true while
     nothing changes; rejected: filename -> sha256 of bytes that were what the index promised and yet no package that may be shown:
-    they are not fetched again.
+    they are not fetched again; base_url: the folder of the bytes, absolute, "" where it is not known.
     """
 
     kind: IndexKind
@@ -54,6 +54,7 @@ class SubdirState(msgspec.Struct, frozen=True):
     extra: bytes = b"{}"
     refused: dict[str, str] = {}
     rejected: dict[str, str] = {}
+    base_url: str = ""
 
 
 class Temporary(Protocol):
@@ -110,7 +111,8 @@ class Publication:
 
     put: records to show, new or with new metadata; take: (subdir, filename) not to be shown any more; left: those that go on being
     shown though the upstream has them no more (`Known.left`; a later `put` ends it); states: of the subdirs that
-    were read; raw: the upstream's index of them, as it came; summary: one line for the history.
+    were read; raw: the upstream's index of them, as it came; summary: one line for the history; moved: records that are shown as
+    they are, and may lie elsewhere now.
     """
 
     put: Sequence[UpstreamRecord]
@@ -119,6 +121,7 @@ class Publication:
     states: Mapping[str, SubdirState]
     raw: Mapping[str, bytes] = field(default_factory=dict)
     summary: str = ""
+    moved: Sequence[UpstreamRecord] = ()
 
 
 class Target(Protocol):

@@ -169,12 +169,13 @@ def _read_shard_index(state: SubdirState, subdir: str, raw: bytes, base: str, wh
         raise UpstreamBroken(f"{what} is of another subdir.")
     if any(len(sha256) != SHARD_HASH_BYTES for sha256 in index.shards.values()):
         raise UpstreamBroken(f"{what} holds what is no sha256.")
+    base_url = _folder(base, index.info.get("base_url"))
     return Reading(
         subdir,
         "read",
-        _with_extra(state, {"info": index.info}),
+        _with_extra(state, {"info": index.info}, base_url),
         raw,
-        base_url=_folder(base, index.info.get("base_url")),
+        base_url=base_url,
         shards_base_url=_folder(base, index.info.get("shards_base_url") or "./shards/"),
         shards=index.shards,
     )
@@ -192,12 +193,13 @@ def _read_json(state: SubdirState, subdir: str, raw: bytes, text: bytes, base: s
     info = index.info or {}
     if info.get("subdir", subdir) != subdir:
         raise UpstreamBroken(f"{what} is of another subdir.")
+    base_url = _folder(base, info.get("base_url"))
     return Reading(
         subdir,
         "read",
-        _with_extra(state, {**extra, "info": info}),
+        _with_extra(state, {**extra, "info": info}, base_url),
         raw,
-        base_url=_folder(base, info.get("base_url")),
+        base_url=base_url,
         entries=tuple(_entries(index)),
     )
 
@@ -237,9 +239,10 @@ def _folder(base: str, given: object) -> str:
     return urljoin(base, given.rstrip("/") + "/") if isinstance(given, str) and given else base
 
 
-def _with_extra(state: SubdirState, extra: dict[str, Any]) -> SubdirState:
+def _with_extra(state: SubdirState, extra: dict[str, Any], base_url: str) -> SubdirState:
     info = {key: value for key, value in (extra.get("info") or {}).items() if key not in _LOCATIONS}
-    return msgspec.structs.replace(state, extra=orjson.dumps({**extra, "info": info}, option=orjson.OPT_SORT_KEYS))
+    text = orjson.dumps({**extra, "info": info}, option=orjson.OPT_SORT_KEYS)
+    return msgspec.structs.replace(state, extra=text, base_url=base_url)
 
 
 def records_of(reading: Reading, entries: Iterable[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:

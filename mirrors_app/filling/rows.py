@@ -224,7 +224,10 @@ def hidden(file_ids: Collection[int]) -> list[int]:
 
 
 def set_records(records: Iterable[tuple[UpstreamRecord, str, int, int, int]]) -> None:
-    """(record, sha256, size, id of the file, id of the mirrored file): what the upstream says of it now."""
+    """(record, sha256, size, id of the file, id of the mirrored file): what the upstream says of it now.
+
+    sha256 '': of bytes that were never fetched, so that the upstream's md5 and size are taken over as well.
+    """
     given = list(records)
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -234,6 +237,22 @@ def set_records(records: Iterable[tuple[UpstreamRecord, str, int, int, int]]) ->
         cursor.executemany(
             f"UPDATE {_MIRRORED} SET spelling = %s, digest = %s WHERE id = %s",  # noqa: S608
             [(record.spelling, record.digest, pk) for record, _, _, _, pk in given],
+        )
+        unhashed = [(record.md5, record.size, file_id, pk) for record, sha256, _, file_id, pk in given if not sha256]
+        for table, ids in ((_FILES, [file_id for _, _, file_id, _ in unhashed]), (_MIRRORED, [pk for *_, pk in unhashed])):
+            cursor.executemany(
+                f"UPDATE {table} SET md5 = %s, size = %s WHERE id = %s AND sha256 = ''",  # noqa: S608
+                [(md5, size, one) for (md5, size, _, _), one in zip(unhashed, ids, strict=True)],
+            )
+
+
+def set_spellings(mirror_id: int, records: Iterable[UpstreamRecord]) -> None:
+    """How the upstream writes these records now, of files that are shown."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {_MIRRORED} SET spelling = %s WHERE mirror_id = %s AND subdir = %s AND name = %s"  # noqa: S608
+            f" AND filename = %s AND role IN ({marks(len(SHOWN_ROLES))})",
+            [(one.spelling, mirror_id, one.subdir, one.name, one.filename, *SHOWN_ROLES) for one in records if one.spelling],
         )
 
 

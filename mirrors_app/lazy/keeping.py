@@ -7,10 +7,11 @@ from pathlib import Path
 from django.db import transaction
 
 from channels_app import selectors
-from channels_app.models import Blob, Channel, FileState, PackageFile
-from channels_app.services import quotas
+from channels_app.index.publish import mark_dirty, publish_dirty
+from channels_app.models import Blob, Channel, DownloadCount, FileState, PackageFile
+from channels_app.services import packages, quotas
 from channels_app.services.collect import claim_blobs
-from condahub.errors import HubError, QuotaExceeded
+from condahub.errors import Gone, HubError, QuotaExceeded
 from condahub.packages.identity import Identity, read_identity
 from condahub.packages.pool import inspect
 from condahub.storage.blobs import TemporaryBlob, blobs
@@ -24,6 +25,16 @@ class NotWhatWasPromised(HubError):
     code = "upstream_broken"
     status = 502
     hint = "Nothing of it was kept; the next request asks the upstream again."
+
+
+class Purged(Gone):
+    """Its bytes are those of a row that was purged (410). reason: of that."""
+
+    code = "purged"
+
+    def __init__(self, filename: str, reason: str) -> None:
+        super().__init__(f"'{filename}' was purged: {reason}")
+        self.reason = reason
 
 
 def verify(file: PackageFile, temporary: TemporaryBlob) -> None:
@@ -63,14 +74,31 @@ def require_room(channel: Channel, size: int) -> None:
 
 
 def keep(file_id: int, temporary: TemporaryBlob, *, holder: str) -> None:
-    """Make verified bytes durable, then the file's, and end the lease. Raises QuotaExceeded, StorageFull, Unavailable."""
+    """Make verified bytes durable, then the file's, and end the lease. Raises QuotaExceeded, StorageFull, Unavailable, Purged."""
     blobs().keep(temporary)
     channel = PackageFile.objects.select_related("channel__organization").get(pk=file_id).channel
-    with quotas.telling(channel), transaction.atomic():
+    try:
+        with quotas.telling(channel), transaction.atomic():
+            channel = selectors.lock(channel)
+            blob = claim_blobs([temporary])[temporary.sha256]
+            _give(channel, file_id, blob)
+            leases.release(file_id, holder=holder)
+    except Purged as error:
+        _purge(channel, file_id, error.reason)
+        raise
+
+
+def _purge(channel: Channel, file_id: int, reason: str) -> None:
+    """What was purged by its hash is purged by any: nobody fetches it again to find that out."""
+    with transaction.atomic():
         channel = selectors.lock(channel)
-        blob = claim_blobs([temporary])[temporary.sha256]
-        _give(channel, file_id, blob)
-        leases.release(file_id, holder=holder)
+        file = PackageFile.objects.get(pk=file_id)
+        file.state, file.reason = FileState.PURGED, reason
+        file.save(update_fields=["state", "reason", "changed_at"])
+        packages.refresh(channel, {file.name})
+        mark_dirty(channel.pk, [(file.subdir, file.name)], cause=f"{file.filename} was purged before")
+        selectors.bump(channel)
+    publish_dirty(channel.pk)
 
 
 def reuse(file: PackageFile, *, holder: str) -> bool:
@@ -101,9 +129,38 @@ def _give(channel: Channel, file_id: int, blob: Blob) -> None:
     file = PackageFile.objects.select_for_update().filter(pk=file_id, blob__isnull=True).exclude(state=FileState.PURGED).first()
     if file is None:
         return
+    _still_wanted(file, blob)
+    _take_twin(channel, file, blob)
     file.blob = blob
     file.sha256, file.md5, file.size = blob.sha256, file.md5 or blob.md5, blob.size
     file.save(update_fields=["blob", "sha256", "md5", "size", "changed_at"])
     MirroredFile.objects.filter(file=file).update(sha256=file.sha256, md5=file.md5, size=file.size)
     quotas.add(channel, file.size)
     quotas.require_within(channel)
+
+
+def _still_wanted(file: PackageFile, blob: Blob) -> None:
+    """The index may promise other bytes by now than those that were asked for."""
+    is_other = file.sha256 != blob.sha256 if file.sha256 else bool(file.md5) and file.md5 != blob.md5
+    if is_other:
+        raise NotWhatWasPromised(f"The index promises other bytes of '{file.filename}' by now.")
+
+
+def _take_twin(channel: Channel, file: PackageFile, blob: Blob) -> None:
+    """Where the index once named these very bytes otherwise, they have a row already, which nobody is shown: this one takes its place.
+
+    Raises Purged where its bytes were purged.
+    """
+    same = PackageFile.objects.filter(channel=channel, subdir=file.subdir, filename=file.filename, sha256=blob.sha256)
+    twin = same.exclude(pk=file.pk).first()
+    if twin is None:
+        return
+    if twin.state == FileState.PURGED:
+        raise Purged(file.filename, twin.reason)
+    if twin.blob_id is not None:
+        quotas.add(channel, -twin.size)
+    file.first_seen_at = min(file.first_sight, twin.first_sight)
+    file.save(update_fields=["first_seen_at"])
+    MirroredFile.objects.filter(file=twin).delete()
+    DownloadCount.objects.filter(file=twin).delete()
+    twin.delete()
