@@ -243,7 +243,13 @@ def test_a_command_runs_in_an_environment_that_is_pulled_when_it_is_not_here(too
     prefix = env_prefix.default_prefix(tools.url, "acme", "tools", None)
     assert (shown.returncode, shown.stdout) == (7, f"hello from {prefix}\n1.0"), shown.stderr
     built("app-2.0", "base-1.0")
-    assert command("acme/tools", "cat", f"{prefix}/share/app").stdout == "1.0", "it is here: nobody is asked"
+    # As r-base brings one, in bash's language.
+    scripts = prefix / "etc" / "conda" / "activate.d"
+    scripts.mkdir(parents=True)
+    (scripts / "activate-r-base.sh").write_text('[[ $# == 0 ]] && export R_HOME="$CONDA_PREFIX/lib/R"\n')
+    again = command("acme/tools", "sh", "-c", 'cat "$1/share/app"; echo " $R_HOME $GREETING"', "sh", str(prefix))
+    assert again.stdout == f"1.0 {prefix}/lib/R hello\n", "it is here: nobody is asked; what activating sets is set"
+    assert command("acme/tools", "no-such-command").returncode == 127
     assert command("--update", "acme/tools", "cat", f"{prefix}/share/app").stdout == "2.0"
     absent = command("acme/tools", "no-such-command")
     assert absent.returncode == 127 and "no command 'no-such-command'" in absent.stderr

@@ -247,21 +247,43 @@ def _sha256(path: Path) -> str:
 def _run(prefix: Path, command: tuple[str, ...]) -> int:
     """Become the command; where a process can't do that, wait for it."""
     environment = activated(prefix, os.environ)
+    shell = _shell(prefix, environment)
     found = shutil.which(command[0], path=environment["PATH"])
-    if found is None:
+    # What the scripts add to the PATH is known when they have run.
+    if found is None and not shell:
         raise Failure(f"There is no command '{command[0]}' in {prefix} or on your PATH.", code="no_such_command", exit_code=127)
     sys.stdout.flush()
     sys.stderr.flush()
     if sys.platform == "win32":
-        return subprocess.run([found, *command[1:]], env=environment, check=False).returncode
+        return subprocess.run([str(found), *command[1:]], env=environment, check=False).returncode
+    program, argv = (shell, [shell, "-c", _WITH_SCRIPTS, "condahub", *command]) if shell else (str(found), list(command))
     try:
-        os.execve(found, list(command), environment)
+        os.execve(program, argv, environment)
     except OSError as error:
-        raise Failure(f"{found} can't be run: {error.strerror}.", code="not_executable", exit_code=126) from error
+        raise Failure(f"{program} can't be run: {error.strerror}.", code="not_executable", exit_code=126) from error
+
+
+# In a function, where a script sees no arguments: those are the command's.
+_WITH_SCRIPTS = """
+_condahub_activate() {
+    for _condahub_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do . "$_condahub_script"; done
+    unset _condahub_script
+}
+_condahub_activate
+unset -f _condahub_activate
+exec "$@"
+"""
+
+
+def _shell(prefix: Path, environment: dict[str, str]) -> str:
+    """The shell that runs what packages bring for activating: bash, which some of them need, else sh; '' where they bring nothing."""
+    if sys.platform == "win32" or not any((prefix / "etc" / "conda" / "activate.d").glob("*.sh")):
+        return ""
+    return shutil.which("bash", path=environment["PATH"]) or shutil.which("sh", path=environment["PATH"]) or ""
 
 
 def activated(prefix: Path, environment: Any) -> dict[str, str]:
-    """The variables that activating the prefix sets, as conda's own activation does: no shell and none of its scripts are run."""
+    """The variables that activating the prefix sets, as conda's own activation does, without those that its scripts set."""
     folders = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin") if sys.platform == "win32" else ("bin",)
     changed = {**environment, "PATH": os.pathsep.join([*(str(prefix / folder) for folder in folders), environment.get("PATH", os.defpath)])}
     # Of another Python, whose library this one would then load.
