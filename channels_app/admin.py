@@ -18,6 +18,7 @@ from channels_app.models import (
     AllowedName,
     Channel,
     ChannelName,
+    FileState,
     IndexFile,
     Package,
     PackageFile,
@@ -128,9 +129,14 @@ class PackageFileAdmin(OfAChannel):
     search_help_text = "The name of a package as it is, a file name, or a sha256"
     exclude = ("record", "run_exports", "about", "patch", "blob")
     deferred = ("record", "run_exports", "about", "patch")
-    ordering = ("-pk",)
     sortable_by = ()
     verbs = FILE_VERBS
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """The newest first, as the index in question has them: files of a channel by their date, those that are not live by number."""
+        of_channel = bool(request.GET.get("channel__id__exact"))
+        not_live = request.GET.get("state__exact", FileState.LIVE) != FileState.LIVE
+        return ("-indexed_at", "-pk") if of_channel and not not_live else ("-pk",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """By the index on names of packages or on blobs: looking into every row takes seconds."""

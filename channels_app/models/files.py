@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.db import models
@@ -37,6 +40,11 @@ OCCUPYING_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD)
 STORED_STATES = (FileState.LIVE, FileState.YANKED, FileState.HELD, FileState.DELETED, FileState.ASIDE)
 
 
+def _either(column: str, values: Iterable[str]) -> Q:
+    """The column is one of these, said with OR: so SQLite sees that a question for one of them is within the condition."""
+    return functools.reduce(operator.or_, (Q(**{column: str(value)}) for value in values))
+
+
 # The first sight of what was old when the hub came to know it: what an upstream's index held at a mirror's first run.
 SEEN_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,6 +57,11 @@ class Effect(models.TextChoices):
     DENY = "deny"  # its bytes are not given out either, in past revisions too
 
 
+# Conditions of indexes of what is rare, word for word as the questions ask.
+HIDDEN = _either("verdict", (Effect.HOLD, Effect.DENY))
+NOT_LIVE = _either("state", [state for state in FileState if state != FileState.LIVE])
+
+
 class PackageFileQuerySet(models.QuerySet["PackageFile"]):
     def shown(self) -> PackageFileQuerySet:
         """What the index shows: live, and allowed by policy."""
@@ -56,7 +69,7 @@ class PackageFileQuerySet(models.QuerySet["PackageFile"]):
 
     def hidden(self) -> PackageFileQuerySet:
         """Live, and held or denied by policy."""
-        return self.filter(state=FileState.LIVE, verdict__in=(Effect.HOLD, Effect.DENY))
+        return self.filter(HIDDEN, state=FileState.LIVE)
 
 
 class PackageFile(models.Model):
@@ -104,8 +117,10 @@ class PackageFile(models.Model):
         )
         indexes = (
             models.Index(fields=["channel", "name", "subdir"]),
-            models.Index(fields=["channel", "-indexed_at"]),
-            models.Index(fields=["channel", "name"], condition=Q(verdict__in=["hold", "deny"]), name="file_hidden"),
+            models.Index(fields=["channel", "-indexed_at", "-id"], name="file_newest"),
+            models.Index(fields=["channel", "-indexed_at", "-id"], condition=HIDDEN, name="file_hidden_newest"),
+            models.Index(fields=["verdict", "-id"], condition=HIDDEN, name="file_hidden_anywhere"),
+            models.Index(fields=["state", "-id"], condition=NOT_LIVE, name="file_not_live"),
             models.Index(fields=["verdict_changes_at"], condition=Q(verdict_changes_at__isnull=False), name="file_verdict_due"),
         )
 

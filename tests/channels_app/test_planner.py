@@ -31,3 +31,22 @@ def test_a_query_for_one_name_looks_the_name_up(asked: QuerySet[PackageFile], by
     # Told once more, it knows the same.
     tell_planner()
     assert by in asked.explain().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (FILES.order_by("-indexed_at", "-pk"), "file_newest"),
+        (FILES.filter(state="live").order_by("-indexed_at", "-pk"), "file_newest"),
+        (PackageFile.objects.hidden().filter(channel=1).order_by("-indexed_at", "-pk"), "file_hidden_newest"),
+        (FILES.filter(state="live", verdict="deny").order_by("-indexed_at", "-pk"), "file_hidden"),
+        (PackageFile.objects.filter(verdict="hold").order_by("-pk"), "file_hidden_anywhere"),
+        (PackageFile.objects.filter(state="yanked").order_by("-pk"), "file_not_live"),
+        (FILES.filter(state="purged").order_by("-pk"), "file_not_live"),
+    ],
+)
+def test_the_first_of_a_long_list_are_read_in_the_order_of_an_index(asked: QuerySet[PackageFile], index: str) -> None:
+    tell_planner()
+    plan = asked[:51].explain()
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
