@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import orjson
 from django.db.models import Case, CharField, F, Max, OuterRef, QuerySet, Subquery, Value, When
 
 from channels_app.models import Channel
@@ -13,7 +14,8 @@ from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import NotFound
 from condahub.jobs.models import Job
 from condahub.jobs.states import FINAL_STATES
-from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, RunState, SyncRun, Upstream
+from mirrors_app.filling.publishing import decode_state
+from mirrors_app.models import PLAN_KIND, REFRESH_KIND, SYNC_KIND, Mirror, MirrorSubdir, RunState, SyncRun, Upstream
 
 # Of so many broken ones the dashboard picks those that the reader may mend.
 LOOKED_AT = 50
@@ -101,6 +103,20 @@ def broken_mirrors(actor: Actor) -> list[SyncRun]:
     bad = SyncRun.objects.filter(state__in=(RunState.FAILED, RunState.HELD), pk=Subquery(newest), mirror__paused=False)
     rows = bad.filter(mirror__in=Mirror.objects.visible_to(actor)).select_related("mirror__channel__organization").order_by("-id")
     return [run for run in rows[:LOOKED_AT] if can(actor, Permission.MIRROR_UPDATE, run.mirror)][:SHOWN_BROKEN]
+
+
+def unshown_keys(mirror: Mirror) -> dict[str, list[str]]:
+    """subdir -> keys of the upstream's index, at its top and in its `info`, that are kept with the raw index and shown to no client:
+    they may lead past the hub.
+    """
+    found = {}
+    for subdir, state in MirrorSubdir.objects.filter(mirror=mirror).values_list("subdir", "state"):
+        extra: dict[str, Any] = orjson.loads(decode_state(bytes(state)).extra)
+        info = extra.pop("info", None) or {}
+        keys = sorted({*extra, *(f"info.{key}" for key in info if key != "subdir")})
+        if keys:
+            found[subdir] = keys
+    return found
 
 
 def job_of(mirror: Mirror) -> Job | None:

@@ -184,6 +184,7 @@ class StatusView(_OfMirror):
             "next_run_at": mirror.next_run_at,
             "last_synced_at": mirror.last_synced_at,
             "refusals": MirrorRefusal.objects.filter(mirror=mirror).count(),
+            "unshown_keys": selectors.unshown_keys(mirror),
         }
         return self.shown(status, shapes.StatusAnswer)
 

@@ -215,6 +215,10 @@ class StatusAnswer(Answer):
     next_run_at = serializers.DateTimeField(allow_null=True)
     last_synced_at = serializers.DateTimeField(allow_null=True)
     refusals = serializers.IntegerField(help_text="Packages that the last run could not bring.")
+    unshown_keys = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="By subdir: keys of the upstream's index that are kept with its raw text and not shown to clients.",
+    )
 
 
 class RefusalAnswer(Answer):

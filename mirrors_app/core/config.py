@@ -29,7 +29,8 @@ class MirrorConfig:
     name comes with other bytes, `hold` goes on showing the old ones and keeps the new ones aside, `follow` shows the new ones and
     keeps the old ones aside; both are told. shrink_share: an index that loses more than this share of its records is held.
     approved: sha256 of indexes that may be followed though they are held (`missing:<subdir>` for one that is gone).
-    lock: exactly these packages. max_packages: at most so many are fetched in a run; 0: all.
+    lock: exactly these packages. max_packages: at most so many are fetched in a run; 0: all. shows_v3: whether the target has a place
+    for records of the section v3 (CEP-48), which older clients must not see among the others.
     """
 
     upstreams: tuple[str, ...]
@@ -43,6 +44,7 @@ class MirrorConfig:
     approved: frozenset[str] = frozenset()
     fetch: FetchSettings = field(default_factory=FetchSettings)
     max_packages: int = 0
+    shows_v3: bool = True
 
     def __post_init__(self) -> None:
         for url in self.upstreams:

@@ -238,6 +238,8 @@ class Planner:
         rejected = dict(work.previous.rejected) if work.previous is not None else {}
         refused = _still_refused(work)
         follow = config.replaced == "follow"
+        if not config.shows_v3:
+            _refuse_v3(diff, plan)
         for record in (*diff.added, *diff.replaced):
             if record.key in plan.left_out:
                 continue
@@ -276,6 +278,14 @@ class Planner:
         )
         if work.reading.raw:
             plan.raw[subdir] = work.reading.raw
+
+
+def _refuse_v3(diff: Diff, plan: Plan) -> None:
+    """Those that the filters would take; nothing of them is fetched."""
+    late = [one for one in diff.added if one.section == "v3" and one.key not in plan.left_out]
+    diff.refused += [Refused(*one.key, "This hub's index has no place for records of the section v3 (CEP-48).") for one in late]
+    refused = {one.key for one in late}
+    diff.added = [one for one in diff.added if one.key not in refused]
 
 
 def _more_shown(work: SubdirWork, plan: Plan) -> int:

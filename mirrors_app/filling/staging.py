@@ -71,7 +71,7 @@ class Staging:
 
     def _refusal(self, one: Fetched) -> str | None:
         if one.record.section == "v3":
-            return "Records of the section v3 are not shown by this hub yet."
+            return "This hub's index has no place for records of the section v3 (CEP-48)."
         if not -MAX_INTEGER <= one.record.facts.build_number <= MAX_INTEGER:
             return "Its build number is out of bounds."
         if not self.fits(one.bytes.size):

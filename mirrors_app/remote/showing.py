@@ -91,6 +91,8 @@ def told(found: Mapping[str, Any]) -> list[str]:
     if found["refusals"]:
         many = "1 package" if found["refusals"] == 1 else f"{found['refusals']} packages"
         lines.append(f"{many} could not be brought: condahub mirror refused {found['name']}")
+    for subdir, keys in sorted(found.get("unshown_keys", {}).items()):
+        lines.append(f"Kept and not shown of {subdir}'s index: {', '.join(keys)}")
     if found["last_synced_at"]:
         lines.append(f"Synced at {cell(found['last_synced_at'])}")
     if found["next_run_at"]:

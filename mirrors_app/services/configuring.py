@@ -98,6 +98,7 @@ def core_config(mirror: Mirror, *, instead: Mapping[str, Any] | None = None) -> 
             approved=frozenset(mirror.approved),
             fetch=fetch,
             max_packages=mirror.max_packages,
+            shows_v3=False,
         )
 
 

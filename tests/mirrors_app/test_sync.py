@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -19,8 +20,10 @@ from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
 from condahub.errors import Conflict
 from condahub.events.models import Event
+from condahub.jobs.runner import drain
 from condahub.ops import gc
 from condahub.storage.blobs import blobs
+from mirrors_app import selectors
 from mirrors_app.core.run import sync
 from mirrors_app.filling.target import ChannelTarget
 from mirrors_app.models import Mirror, MirroredFile, MirrorRefusal, SyncRun, UpstreamRevision
@@ -364,3 +367,29 @@ def test_lock_mode_brings_exactly_what_the_lock_names(
     entry = run(staff, mirror)
     assert (entry.state, entry.added) == ("ok", 1), entry.reason
     assert set(shown(mirror)) == {"base-1.0-0.conda"}
+
+
+@pytest.mark.parametrize("mode", ["full", "lazy"])
+def test_what_an_index_cannot_show_is_told_and_kept_raw(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, mode: str
+) -> None:
+    newer = channel.add("newer", write=False)
+    record = channel.records["linux-64"].pop(newer)
+    channel.info = {"channel_relations": {"base": ["https://elsewhere.example/x"]}}
+    channel.extra = {"v3": {"conda": {"newer-1.0-0": record}}, "unknown": {"key": 1}}
+    channel.write()
+    mirror = make_mirror(staff, organization, server.url, mode=mode)
+    if mode == "lazy":
+        runs.enqueue_refresh(mirror)
+        drain("heavy")
+    else:
+        run(staff, mirror)
+    entry = SyncRun.objects.latest("id")
+    assert entry.state == "partial"
+    assert "v3" in MirrorRefusal.objects.get(subdir="linux-64", filename=newer).reason
+    # Old clients take what stands among the others for something that they understand.
+    assert newer not in shown(mirror) and len(shown(mirror)) == 3
+    assert f"/linux-64/{newer}" not in server.packages()
+    assert selectors.unshown_keys(mirror)["linux-64"] == ["info.channel_relations", "unknown"]
+    raw = ChannelTarget(mirror).pinned("linux-64")
+    assert raw is not None and b'"unknown"' in zstandard.decompress(raw)
