@@ -35,6 +35,7 @@ def members(request: PortalRequest, channel: str) -> HttpResponseBase:
         "members": selectors.members_of(request.actor, found),
         "grants": list(selectors.grants_on(request.actor, found)),
         "form": form,
+        "may_audit": can(request.actor, Permission.ORGANIZATION_AUDIT, found.organization),
         "may_change": can(request.actor, Permission.CHANNEL_MEMBERS, found) and not found.organization.is_personal,
     }
     return show(request, "channels/members.html", context, error=error)

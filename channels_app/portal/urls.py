@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from channels_app.portal import channels, copies, packages, policies, requests, revisions, rights, uploads
+from channels_app.portal import channels, copies, packages, policies, readers, requests, revisions, rights, uploads
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 app_name = "channels"
@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("/<text:channel>/ask", requests.ask, name="ask"),
     path("/<text:channel>/members", rights.members, name="members"),
     path("/<text:channel>/members/<number:number>/revoke", rights.revoke, name="revoke"),
+    path("/<text:channel>/readers", readers.readers, name="readers"),
     path("/<text:channel>/activity", rights.activity, name="activity"),
     path("/<text:channel>/settings", channels.settings, name="settings"),
     path("/<text:channel>/settings/rename", channels.rename, name="rename"),

@@ -19,6 +19,7 @@ OWN_TABS = (
     Tab("members", "Members", "portal:organization_members", Permission.MEMBER_READ, 20),
     Tab("teams", "Teams", "portal:organization_teams", Permission.MEMBER_READ, 30),
     Tab("robots", "Robots", "portal:organization_robots", Permission.TOKEN_READ, 40),
+    Tab("access", "Access", "portal:organization_access", Permission.ORGANIZATION_AUDIT, 45),
     Tab("webhooks", "Webhooks", "portal:webhooks", Permission.ORGANIZATION_UPDATE, 80),
     Tab("activity", "Activity", "portal:organization_activity", Permission.ORGANIZATION_AUDIT, 90),
     Tab("settings", "Settings", "portal:organization_settings", Permission.ORGANIZATION_UPDATE, 99),

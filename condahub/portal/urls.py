@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from condahub.api import converters  # noqa: F401 - registers `number`
-from condahub.portal.views import account, home, inbox, organizations, webhooks
+from condahub.portal.views import access, account, home, inbox, organizations, webhooks
 
 app_name = "portal"
 
@@ -35,6 +35,7 @@ urlpatterns: list[URLPattern] = [
     path("<text:organization>/robots", organizations.robots, name="organization_robots"),
     path("<text:organization>/robots/<text:robot>/tokens", organizations.robot_token, name="robot_token"),
     path("<text:organization>/robots/<text:robot>/deactivate", organizations.robot_deactivate, name="robot_deactivate"),
+    path("<text:organization>/access", access.access_of_person, name="organization_access"),
     path("<text:organization>/webhooks", webhooks.webhook_list, name="webhooks"),
     path("<text:organization>/webhooks/<number:number>", webhooks.webhook, name="webhook"),
     path("<text:organization>/activity", organizations.activity, name="organization_activity"),

@@ -67,6 +67,7 @@ POST /ui/{organization}/teams/{team}                 - - - - m o s
 GET  /ui/{organization}/robots                       - - - - - o s
 GET  /ui/{organization}/robots/{robot}/tokens        - - - - - o s
 POST /ui/{organization}/robots/{robot}/deactivate    - - - - - o s
+GET  /ui/{organization}/access                       - - - - - o s
 GET  /ui/{organization}/activity                     - - - - - o s
 GET  /ui/{organization}/settings                     - - - - - o s
 GET  /ui/requests                                    - u r c m o s
@@ -124,6 +125,7 @@ POST /ui/channels/{channel}/policy/waivers/{waiver}/revoke  - - r c m o s
 GET  /ui/channels/{channel}/ask                      - - r c m o s
 GET  /ui/channels/{channel}/members                  - - - - m o s
 POST /ui/channels/{channel}/members/{grant}/revoke   - - - - m o s
+GET  /ui/channels/{channel}/readers                  - - - - - o s
 GET  /ui/channels/{channel}/activity                 - - - - - o s
 GET  /ui/channels/{channel}/settings                 - - - - m o s
 POST /ui/channels/{channel}/settings/rename          - - - - - o s
