@@ -21,12 +21,11 @@ def register() -> None:
     from environments_app import bundles, checkups, tasks  # noqa: F401 - importing tasks registers the job kinds
     from environments_app.building import garbage, resuming
     from environments_app.portal import panels
-    from environments_app.services import policies, schedules
-    from environments_app.services.builds import used_by_organization
+    from environments_app.services import policies, schedules, usage
 
     bundles.register()
     panels.register()
-    quota.register_usage("environments", used_by_organization)
+    quota.register_usage("environments", usage.used_by_organization)
     requests.on_answer("builds", resuming.on_answer)
     thinning.register_keeper("builds", garbage.revisions_of)
     jobs.register_guard("builds", _hidden_jobs)

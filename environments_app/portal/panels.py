@@ -12,6 +12,7 @@ from condahub.portal import registry
 from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel, Tab
 from environments_app.models import Environment
 from environments_app.portal import lists
+from environments_app.services import usage
 
 
 def register() -> None:
@@ -21,6 +22,7 @@ def register() -> None:
     registry.register_organization_tab(Tab("environments", "Environments", "environments:organization", Permission.ORGANIZATION_READ, 10))
     registry.register_organization_panel(OrganizationPanel("environments/panels/organization.html", lists.organization_panel, 20))
     registry.register_search(search, order=20)
+    registry.register_usage(usage.used_bytes)
     registry.register_audit_link("environment:", audit_link)
     registry.register_audit_link("build:", build_link)
 

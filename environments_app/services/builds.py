@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Max, Sum, When
 from django.utils import timezone
 
 from channels_app.models import Channel, ChannelKind, VirtualMember
@@ -23,7 +22,6 @@ from condahub.names import check_name
 from environments_app.models import (
     FINAL_STATES,
     Build,
-    BuildArtifact,
     BuildChannel,
     BuildMember,
     BuildState,
@@ -260,19 +258,6 @@ def drop_prefix(prefix: str) -> None:
     """Have a folder removed that no build is in any more, after the caller's transaction; one that is still needed stays."""
     if prefix:
         jobs.enqueue(kind=DROP_PREFIX_KIND, payload={"prefix": prefix}, coalesce_key=prefix, actor_label="the hub")
-
-
-def used_by_organization(organization_id: int) -> int:
-    """Logical bytes of the organization's folders, each once, and of its artifacts, those of deleted environments too until they
-    are collected.
-    """
-    builds = Build.objects.filter(environment__organization_id=organization_id, archived_at__isnull=True)
-    folder = Case(When(prefix="", then=F("key")), default=F("prefix"))
-    folders = builds.order_by().values(folder=folder).annotate(bytes=Max("size")).values_list("bytes", flat=True)
-    artifacts = BuildArtifact.objects.filter(build__environment__organization_id=organization_id)
-    made: int = artifacts.aggregate(total=Sum("size"))["total"] or 0
-    held: int = sum(folders)
-    return held + made
 
 
 def _audit(actor: Actor, action: str, build: Build, details: dict[str, Any]) -> None:

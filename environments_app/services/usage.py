@@ -1,0 +1,39 @@
+"""How many bytes organizations hold by their environments: for quotas, and for the bars that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet, Sum
+
+from environments_app.models import Build, BuildArtifact, Wheel
+
+
+def used_by_organization(organization_id: int) -> int:
+    """Logical bytes of the organization's folders, each once, and of its artifacts, those of deleted environments too until they
+    are collected. Wheels are counted apart.
+    """
+    rows = _folders([organization_id]).union(_artifacts([organization_id]), all=True)
+    return sum(total or 0 for _, total in rows)
+
+
+def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:
+    """The same with wheels, of several organizations, in one query."""
+    wheels = Wheel.objects.filter(organization__in=organization_ids).order_by().values_list("organization").annotate(total=Sum("size"))
+    found: dict[int, int] = {}
+    for pk, total in _folders(organization_ids).union(_artifacts(organization_ids), wheels, all=True):
+        found[pk] = found.get(pk, 0) + (total or 0)
+    return found
+
+
+def _folders(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
+    # Of the builds that share a folder the first stands for it.
+    earlier = Build.objects.filter(prefix=OuterRef("prefix"), pk__lt=OuterRef("pk"), archived_at__isnull=True).exclude(prefix="")
+    builds = Build.objects.filter(~Exists(earlier), environment__organization__in=organization_ids, archived_at__isnull=True)
+    return builds.order_by().values_list("environment__organization").annotate(total=Sum("size"))
+
+
+def _artifacts(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
+    made = BuildArtifact.objects.filter(build__environment__organization__in=organization_ids).order_by()
+    return made.values_list("build__environment__organization").annotate(total=Sum("size"))
