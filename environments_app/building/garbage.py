@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -73,7 +74,24 @@ def collect_folders(sweep: Sweep) -> Iterator[Collected]:
             sweep.check()
             if cache.is_dir() and cache.name[0] in "so":
                 freed += package_cache.trim(cache, unused_seconds=settings.CONDAHUB_PACKAGE_CACHE_DAYS * DAY_SECONDS)
+            elif cache.is_dir():
+                freed += _forget_answers(cache, sweep.now.timestamp() - settings.CONDAHUB_PACKAGE_CACHE_DAYS * DAY_SECONDS)
     yield Collected("cached packages", int(freed > 0), freed)
+
+
+def _forget_answers(cache: Path, before: float) -> int:
+    """Remove what indexes of channels and of wheels said, where nobody has read or written it since; the bytes freed."""
+    freed = 0
+    for _, entry, status in list(prefixes.walk(cache)):
+        # Locks stay: another process may hold one, whatever its age.
+        if max(status.st_atime, status.st_mtime) < before and not entry.name.endswith(".lock"):
+            os.unlink(entry.path)
+            freed += status.st_size
+    for parent, _, _ in os.walk(cache, topdown=False):
+        with suppress(OSError):
+            if parent != str(cache):
+                os.rmdir(parent)
+    return freed
 
 
 def _older_than(folder: Path, cutoff: datetime) -> Iterator[Path]:

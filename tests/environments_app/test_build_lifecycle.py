@@ -173,6 +173,20 @@ def test_what_nothing_is_in_is_collected_after_the_grace_period(world: World, su
     assert not lost.exists() and not leftover.exists() and folders.prefix(kept.key).is_dir()
 
 
+def test_what_indexes_said_is_forgotten_when_nobody_asked_again(settings: Settings) -> None:
+    now = timezone.now()
+    long_ago = (now - timedelta(days=settings.CONDAHUB_PACKAGE_CACHE_DAYS, hours=1)).timestamp()
+    kept, gone, lock = (folders.caches() / name for name in ("i7/new.json", "p7/simple-v1/old.rkyv", "i7/old.lock"))
+    for path in (kept, gone, lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"what it said")
+    for path in (gone, lock):
+        os.utime(path, (long_ago, long_ago))
+    assert list(garbage.collect_folders(Sweep(now, timedelta(days=7), True, lambda: None)))[-1].size == 0 and gone.exists()
+    assert list(garbage.collect_folders(Sweep(now, timedelta(days=7), False, lambda: None)))[-1].size == 12
+    assert kept.exists() and lock.exists() and not gone.parent.exists() and gone.parent.parent.is_dir()
+
+
 def test_a_build_that_failed_for_a_held_package_is_built_again_when_its_request_is_approved(world: World, submit: Submit) -> None:
     build = submit("contributor", text=INNER)
     move(build, BuildState.FAILED, error_code="unsolvable")
