@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,8 @@ def main() -> None:
     """Print the seconds."""
     channel, cache, prefix, *specs = sys.argv[1:]
     print(asyncio.run(build(channel, Path(cache), Path(prefix), specs)), flush=True)
+    # py-rattler's threads now and then crash a process that ends in good order.
+    os._exit(0)
 
 
 if __name__ == "__main__":
