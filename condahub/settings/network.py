@@ -13,3 +13,5 @@ CONDAHUB_MIRROR_PROXY = env.str("CONDAHUB_MIRROR_PROXY", default="")
 
 # Folders of this machine below which bundles may lie that are imported from where they are.
 CONDAHUB_BUNDLE_FOLDERS = env.list("CONDAHUB_BUNDLE_FOLDERS", default=[])
+# After so many days in which nothing of it came, what was uploaded of a bundle is let go of; 0: never.
+CONDAHUB_BUNDLE_UPLOAD_DAYS = env.int("CONDAHUB_BUNDLE_UPLOAD_DAYS", default=14)

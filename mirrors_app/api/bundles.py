@@ -19,7 +19,7 @@ from condahub.server.body import iterate_body
 from condahub.storage.blobs import blobs
 from condahub.storage.serve import serve_blob, serve_bytes
 from mirrors_app.api import bundle_shapes as shapes
-from mirrors_app.bundles import exporting, importing, planning
+from mirrors_app.bundles import exporting, importing, planning, rechecking
 from mirrors_app.bundles.core.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from mirrors_app.models import BundleExport, BundleImport, ExportState
 
@@ -63,8 +63,14 @@ class ExportView(HubView):
 class ExportFileView(HubView):
     @extend_schema(operation_id="exports_file", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     def get(self, request: Request, number: int, name: str) -> HttpResponseBase:
-        """One file of a bundle that is ready; with ETag and Range, so that a broken download goes on."""
-        return _file(request._request, exporting.export_for(self.actor, number), name)
+        """One file of a bundle that is ready; with ETag and Range, so that a broken download goes on.
+
+        403 where a package of it may not be given out any more (`policy_denied`, `held`), 410 where it was purged.
+        """
+        found = exporting.export_for(self.actor, number)
+        if found.state == ExportState.READY:
+            rechecking.require_open(found)
+        return _file(request._request, found, name)
 
 
 def _file(request: HttpRequest, export: BundleExport, name: str) -> HttpResponseBase:

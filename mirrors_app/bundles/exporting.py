@@ -69,7 +69,8 @@ def order_export(
             channel=channel, stream=stream, sequence=stream.last_sequence, environment=environment, include=sorted(set(include)),
             part_bytes=part_bytes, key=key, created_by=actor.label, revision=channel.head if revision is None else revision,
         )  # fmt: skip
-        if plan is not None:
+        if plan is not None and packed is not None:
+            export.sources = sorted({one.channel_id for one in packed.files})
             _settle(export, plan)
         else:
             _pin(channel, export.revision)

@@ -146,7 +146,8 @@ def receive(*, actor: Actor, taken: BundleImport, name: str, temporary: Temporar
         if temporary.size != keys.SIGNATURE_BYTES:
             raise BundleRefused("A signature has 64 bytes.", code=SIGNATURE)
         taken.signature, taken.manifest_sha256 = temporary.path.read_bytes().hex(), ""
-        taken.save(update_fields=["signature", "manifest_sha256"])
+        taken.touched_at = timezone.now()
+        taken.save(update_fields=["signature", "manifest_sha256", "touched_at"])
     elif name == MANIFEST_NAME:
         with _refusals_are_told(actor, taken.channel):
             _accept(actor, taken, temporary.path.read_bytes(), bytes.fromhex(taken.signature))
@@ -160,6 +161,7 @@ def _take_part(taken: BundleImport, part: Part, temporary: TemporaryBlob) -> Non
         raise Invalid(f"What came as {part.name} is not what the manifest says.", code="wrong_sha256", status=406, hint="Send it again.")
     blobs(NAMESPACE).keep(temporary)
     BundlePiece.objects.get_or_create(taken_by=taken, name=part.name, defaults={"sha256": part.sha256, "size": part.size})
+    BundleImport.objects.filter(pk=taken.pk).update(touched_at=timezone.now())
     if not missing_parts(taken):
         BundleImport.objects.filter(pk=taken.pk, state=ImportState.RECEIVING).update(state=ImportState.READY)
         taken.refresh_from_db(fields=["state"])
@@ -188,6 +190,7 @@ def _accept(actor: Actor, taken: BundleImport, raw: bytes, signature: bytes) -> 
             quotas.require_room(taken.channel, _package_bytes(manifest))
     taken.signature, taken.manifest_sha256, taken.signer = signature.hex(), blobs(NAMESPACE).put_bytes(raw), signer.public
     taken.stream, taken.sequence, taken.size = manifest.subject.stream, manifest.sequence, manifest.size
+    taken.touched_at = timezone.now()
     taken.source_name, taken.source_revision = manifest.subject.name[:200], manifest.head.revision
     taken.state = ImportState.READY if taken.folder or not manifest.parts else ImportState.RECEIVING
     if what == "unchanged":
@@ -251,7 +254,7 @@ def ask_to_run(*, actor: Actor, taken: BundleImport) -> BundleImport:
             organization_id=taken.channel.organization_id,
             actor_label=actor.label,
         )
-        BundleImport.objects.filter(pk=taken.pk).update(job_id=job.pk)
+        BundleImport.objects.filter(pk=taken.pk).update(job_id=job.pk, touched_at=timezone.now())
     taken.job_id = job.pk
     return taken
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from mirrors_app.bundles import exporting, importing
+from mirrors_app.bundles import exporting, importing, sweeping
 from mirrors_app.models import BundleExport, BundleImport
 
 TIMEOUT_SECONDS = 24 * 3600
@@ -52,3 +53,12 @@ def import_bundle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, 
         return {}
     done = importing.run_import(taken, JobWatch(context))
     return {"import": done.pk, "state": str(done.state), "revision": done.revision, **done.result}
+
+
+@job_kind(sweeping.SWEEP_KIND, lane="quick")
+def forget_uploads(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Let go of uploads that nobody went on with."""
+    return {"forgotten": sweeping.forget_abandoned()}
+
+
+clock.register("bundle uploads", kind=sweeping.SWEEP_KIND, every_seconds=sweeping.SWEEP_EVERY_SECONDS)

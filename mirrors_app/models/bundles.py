@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from channels_app.models import Channel
 from condahub.accounts.policy import AccessTarget
@@ -80,7 +81,8 @@ class BundleExport(models.Model):
 
     revision, state_digest: what it brings; base_revision, base_digest: what it stands on, 0 and "" for all of it; previous: sha256 of
     the manifest that brought the base; include: what rides along; planned: the sha256 of the plan in the store's namespace "bundles",
-    so that a run which was killed goes on with the very same parts; manifest_sha256: its bytes, in the same place.
+    so that a run which was killed goes on with the very same parts; manifest_sha256: its bytes, in the same place; sources: ids of the
+    channels whose packages it carries, none for its own channel alone.
     """
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="bundle_exports", db_index=False)
@@ -94,6 +96,7 @@ class BundleExport(models.Model):
     previous = models.CharField(max_length=64, blank=True)
     environment = models.CharField(max_length=200, blank=True)
     include = models.JSONField(default=list)
+    sources = models.JSONField(default=list)
     part_bytes = models.BigIntegerField()
     planned = models.CharField(max_length=64, blank=True)
     left_out = models.JSONField(default=list)
@@ -160,7 +163,7 @@ class BundleImport(models.Model):
     """One bundle that somebody brings to a channel. folder: where it lies on this machine, empty where it is uploaded.
 
     manifest_sha256, signature: as they came; signer: the public key; result: counts of what was done, and what waits for a decision
-    (`policies`); revision: the channel's own number that shows it.
+    (`policies`); revision: the channel's own number that shows it; touched_at: when a file of it last came.
     """
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="bundle_imports", db_index=False)
@@ -183,6 +186,7 @@ class BundleImport(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=200)
     ended_at = models.DateTimeField(null=True, blank=True)
+    touched_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ("-id",)

@@ -17,7 +17,7 @@ from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import Actor
 from condahub.packages.maker import make_package
 from condahub.storage.blobs import blobs, initialise
-from mirrors_app.bundles import exporting, importing, signing
+from mirrors_app.bundles import exporting, importing, rechecking, signing
 from mirrors_app.bundles.core.layout import MIN_PART_BYTES
 from mirrors_app.models import BundleExport, BundleImport
 from tests.channels_app.conftest import push_file
@@ -33,6 +33,7 @@ def _fresh(request: pytest.FixtureRequest) -> None:
         doors.forget_all()
         maps.forget_all()
         answers.forget_all()
+        rechecking.forget_all()
 
 
 class Operator(Actor):

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from channels_app.models import Channel
+from channels_app.services import applying
+from channels_app.services.policies import set_policy
+from channels_app.services.scopes import Scope
+from channels_app.services.states import DELETE, PURGE, QUARANTINE, change_state
 from condahub.accounts import services
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
-from mirrors_app.bundles import exporting, importing, signing
+from mirrors_app.bundles import exporting, importing, signing, sweeping
 from mirrors_app.models import BundleExport, BundleImport, BundlePiece, ImportState
 from tests.api.conftest import Api
 from tests.mirrors_app.bundles.conftest import Exporter
 from tests.mirrors_app.bundles.test_channels import Push, shown, trace
 
 pytestmark = pytest.mark.django_db
+BAD = ("noarch", "bad-1.0-0.conda")
 
 
 @pytest.fixture
@@ -125,6 +134,91 @@ def test_a_deleted_export_gives_nothing_more(push: Push, carry_out: Exporter, ap
     assert api.client.get(f"/api/hub/v1/exports/{number}/files/manifest.json").status_code == 404
     push(name="two", version="1.0")
     assert exporting.order_export(actor=staff, channel=outside, since=base).previous == BundleExport.objects.get(pk=number).manifest_sha256
+
+
+@pytest.mark.parametrize(
+    ("close", "status", "code"),
+    [
+        (
+            lambda staff, channel: set_policy(actor=staff, scope=Scope.of_channel(channel), rules={"names": {"denied": ["bad"]}}),
+            403,
+            "policy_denied",
+        ),
+        (lambda staff, channel: change_state(actor=staff, channel=channel, verb=QUARANTINE, files=[BAD], reason="looked at"), 403, "held"),
+        (lambda staff, channel: change_state(actor=staff, channel=channel, verb=PURGE, files=[BAD], reason="a secret"), 410, "purged"),
+    ],
+    ids=["denied", "held", "purged"],
+)
+def test_a_bundle_obeys_what_was_decided_after_it_was_made(
+    close: Callable[[Actor, Channel], object],
+    status: int,
+    code: str,
+    push: Push,
+    carry_out: Exporter,
+    api: Api,
+    staff: Actor,
+    outside: Channel,
+) -> None:
+    push(name="bad", version="1.0")
+    carry_out()
+    base = Channel.objects.get(pk=outside.pk).head
+    push(name="fine", version="1.0")
+    carry_out(since=base)
+    whole, later = BundleExport.objects.order_by("pk").values_list("pk", flat=True)
+    assert file_of(api, whole).status_code == file_of(api, later).status_code == 200
+    close(staff, outside)
+    applied(outside)
+    refused = file_of(api, whole)
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert "noarch/bad-1.0-0.conda" in refused.json()["detail"]
+    # The other has no bytes of it.
+    assert file_of(api, later).status_code == 200
+
+
+def test_a_bundle_of_a_past_revision_obeys_too_and_waits_while_an_edit_is_applied(
+    push: Push, carry_out: Exporter, api: Api, staff: Actor, outside: Channel
+) -> None:
+    push(name="bad", version="1.0")
+    number = Channel.objects.get(pk=outside.pk).head
+    change_state(actor=staff, channel=outside, verb=DELETE, files=[BAD])
+    carry_out(revision=number)
+    export = BundleExport.objects.get().pk
+    assert file_of(api, export).status_code == 200
+    set_policy(actor=staff, scope=Scope.of_channel(outside), rules={"names": {"denied": ["bad"]}})
+    waiting = file_of(api, export)
+    assert (waiting.status_code, waiting.json()["code"], waiting["Retry-After"]) == (503, "policy_applying", "5")
+    applied(outside)
+    assert file_of(api, export).json()["code"] == "policy_denied"
+
+
+def file_of(api: Api, export: int) -> Any:
+    return api.client.get(f"/api/hub/v1/exports/{export}/files/part-0001.tar")
+
+
+def applied(channel: Channel) -> None:
+    applying.apply(channel_id=channel.pk)
+
+
+def test_an_upload_that_nobody_goes_on_with_is_let_go_of(
+    push: Push, carry_out: Exporter, inside: Channel, api: Api, settings: Settings
+) -> None:
+    push(name="one", version="1.0")
+    folder = carry_out()
+    number = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    for name in ("manifest.sig", "manifest.json", "part-0001.tar"):
+        assert send(api, number, folder / name).status_code == 200
+    assert sweeping.forget_abandoned() == []
+    BundleImport.objects.update(touched_at=timezone.now() - timedelta(days=15))
+    settings.CONDAHUB_BUNDLE_UPLOAD_DAYS = 0
+    assert sweeping.forget_abandoned() == []
+    settings.CONDAHUB_BUNDLE_UPLOAD_DAYS = 14
+    assert sweeping.forget_abandoned() == [number]
+    assert not BundlePiece.objects.exists() and sweeping.forget_abandoned() == []
+    told = api.get(f"imports/{number}")
+    assert (told["state"], told["error"]["code"]) == ("cancelled", "upload_abandoned")
+    # Who comes back after all sends it again.
+    assert send(api, number, folder / "part-0001.tar").status_code == 200
+    assert BundlePiece.objects.count() == 1
 
 
 def test_keys_over_the_api(api: Api, staff: Actor) -> None:

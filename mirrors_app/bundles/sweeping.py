@@ -1,0 +1,62 @@
+"""Uploads of bundles that nobody went on with: what was sent is let go of, and the import says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from condahub.accounts.policy import SYSTEM
+from condahub.audit.services import record as audit
+from condahub.jobs.models import Job
+from condahub.jobs.states import FINAL_STATES
+from mirrors_app.models import BundleImport, ImportState
+
+SWEEP_KIND = "mirrors.forget_uploads"
+SWEEP_EVERY_SECONDS = 3600
+_WAITING = (ImportState.RECEIVING, ImportState.READY)
+# Somebody could still send the rest of these, or have them run again.
+_OPEN = (*_WAITING, ImportState.REFUSED, ImportState.FAILED, ImportState.CANCELLED)
+
+
+def forget_abandoned() -> list[int]:
+    """Imports for which nothing came and nobody asked for `CONDAHUB_BUNDLE_UPLOAD_DAYS` (0: never): their ids.
+
+    Their bytes go with the next garbage collection.
+    """
+    days = settings.CONDAHUB_BUNDLE_UPLOAD_DAYS
+    if days <= 0:
+        return []
+    cutoff = timezone.now() - timedelta(days=days)
+    return [pk for pk in list(_abandoned(cutoff).order_by("pk").values_list("pk", flat=True)) if _forget(pk, cutoff, days)]
+
+
+def _abandoned(cutoff: datetime) -> QuerySet[BundleImport]:
+    uploads = BundleImport.objects.filter(folder="", state__in=_OPEN, touched_at__lt=cutoff)
+    return uploads.filter(Q(state__in=_WAITING) | Q(pieces__isnull=False) | Q(verified__isnull=False)).distinct()
+
+
+@transaction.atomic
+def _forget(pk: int, cutoff: datetime, days: int) -> bool:
+    taken = BundleImport.objects.select_for_update(of=("self",)).select_related("channel").get(pk=pk)
+    if taken.touched_at >= cutoff or taken.state not in _OPEN:
+        return False
+    if Job.objects.filter(pk=taken.job_id).exclude(state__in=FINAL_STATES).exists():
+        return False
+    taken.pieces.all().delete()
+    taken.verified.all().delete()
+    if taken.state in _WAITING:
+        taken.state, taken.ended_at = ImportState.CANCELLED, timezone.now()
+        taken.error_code, taken.error_sentence = "upload_abandoned", f"Nothing came for {days} days, so what was sent was let go of."
+    taken.save(update_fields=["state", "ended_at", "error_code", "error_sentence"])
+    audit(
+        actor=SYSTEM,
+        action="bundle.forget",
+        target=f"channel:{taken.channel.name}",
+        organization_id=taken.channel.organization_id,
+        details={"import": taken.pk, "days": days},
+    )
+    return True
