@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management.commands import flush
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.backends.postgresql.base import DatabaseOperations as PostgresOperations  # type: ignore[attr-defined]
+from django.db.backends.sqlite3.base import DatabaseOperations as SqliteOperations  # type: ignore[attr-defined]
+from hypothesis import settings as hypothesis_settings
 
 from tests import parts
 from tests.hub import RunningHub, start_hub
 from tests.postgres import postgres
 
+# A run says the same of the same code; what chance finds is looked for by the long tests, whose property tests say so themselves.
+hypothesis_settings.register_profile("steady", derandomize=True)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
 # Minutes are shared out so that the two database runs and the real parts together stay within 3 + 12.
 BUDGET_SECONDS = {"fast": 180, "database": 240, "real": 480, "long": 3600}
+_SAME_FOR_EVERY_TEST = {"auth_permission", "django_content_type", "django_site"}
 _DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
 
 
@@ -84,6 +94,36 @@ def _connections_stay_open() -> None:
     """As Django's own test client does: the end of a response must not look at a connection that the test has not opened."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _emptying_is_quick() -> Iterator[None]:
+    """After a test that commits: only tables that hold rows are emptied, and what migrations fill (the same for every test) stays.
+
+    TRUNCATE makes new files of every table and index, of which there are hundreds; making permissions anew asks for each model's.
+    """
+    inherited = SqliteOperations.sql_flush
+
+    def on_sqlite(self: SqliteOperations, style: Any, tables: Sequence[str], **how: Any) -> list[str]:
+        return inherited(self, style, _filled(self, tables), **how)
+
+    def on_postgresql(self: PostgresOperations, style: Any, tables: Sequence[str], **how: Any) -> list[str]:
+        emptied = [f"DELETE FROM {self.quote_name(name)};" for name in _filled(self, tables)]
+        # A replica's session checks no foreign key, so the order is free.
+        return ["SET session_replication_role = replica;", *emptied, "SET session_replication_role = DEFAULT;"] if emptied else []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteOperations, "sql_flush", on_sqlite)
+        patch.setattr(PostgresOperations, "sql_flush", on_postgresql)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)
+        yield
+
+
+def _filled(operations: BaseDatabaseOperations, tables: Sequence[str]) -> list[str]:
+    asked = {name: operations.quote_name(name) for name in tables if name not in _SAME_FOR_EVERY_TEST}
+    with operations.connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {quoted})" for name, quoted in asked.items()))
+        return [name for (name,) in cursor.fetchall()]
 
 
 @pytest.fixture(scope="session")

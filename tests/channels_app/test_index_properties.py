@@ -164,8 +164,8 @@ def make_world(staff: Actor, organization: Organization, tmp_path: Path) -> Call
 @pytest.mark.parametrize(
     ("small_bytes", "examples"),
     [
-        pytest.param(stage2.SMALL_BYTES, 10, id="made while answering"),
-        pytest.param(0, 8, id="stored files"),
+        pytest.param(stage2.SMALL_BYTES, 6, id="made while answering"),
+        pytest.param(0, 5, id="stored files"),
         pytest.param(stage2.SMALL_BYTES, 300, id="many made while answering", marks=pytest.mark.long),
         pytest.param(0, 200, id="many stored files", marks=pytest.mark.long),
     ],

@@ -10,10 +10,16 @@ from channels_app.index import answers, maps
 from condahub.accounts.models import Organization, User
 from condahub.accounts.policy import Actor
 from condahub.storage.blobs import initialise
+from mirrors_app.core import fetch
 from tests.mirrors_app.core.conftest import channel, server
 from tests.mirrors_app.world import LOOPBACK
 
 __all__ = ["channel", "server"]
+
+
+@pytest.fixture(autouse=True)
+def _failing_upstreams_are_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "backoff_seconds", lambda *_, **__: 0.01)
 
 
 @pytest.fixture

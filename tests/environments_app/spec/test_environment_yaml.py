@@ -199,7 +199,7 @@ MARKS = (
 PIECES = st.sampled_from(WORDS + MARKS)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.one_of(
         st.text(max_size=300), st.lists(PIECES, max_size=60).map("".join), st.binary(max_size=200).map(lambda raw: raw.decode("latin-1"))
