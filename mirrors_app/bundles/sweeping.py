@@ -44,7 +44,7 @@ def _forget(pk: int, cutoff: datetime, days: int) -> bool:
     taken = BundleImport.objects.select_for_update(of=("self",)).select_related("channel").get(pk=pk)
     if taken.touched_at >= cutoff or taken.state not in _OPEN:
         return False
-    if Job.objects.filter(pk=taken.job_id).exclude(state__in=FINAL_STATES).exists():
+    if taken.job_id is not None and Job.objects.filter(pk=taken.job_id).exclude(state__in=FINAL_STATES).exists():
         return False
     taken.pieces.all().delete()
     taken.verified.all().delete()

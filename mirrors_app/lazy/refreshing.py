@@ -15,7 +15,7 @@ from mirrors_app.core import run as core
 from mirrors_app.core.run import RunReport
 from mirrors_app.lazy.target import LazyTarget
 from mirrors_app.models import Mirror, MirrorMode, RunState, RunTrigger, SyncRun
-from mirrors_app.services import syncing
+from mirrors_app.services import retiring, syncing
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
@@ -33,7 +33,8 @@ def refresh(context: JobContext, *, mirror_id: int) -> dict[str, Any]:
     report, revision = _sync(context, mirror)
     if _is_news(mirror, report):
         entry = syncing.begin(mirror, context.job, RunTrigger.SCHEDULE)
-        syncing.end(mirror, entry, report, RunState(report.status), revision)
+        retired = retiring.retire(mirror, report, context.log)
+        syncing.end(mirror, entry, report, RunState(report.status), None if retired else revision, retired=retired)
     elif report.status in CAME_THROUGH:
         Mirror.objects.filter(pk=mirror.pk).update(last_synced_at=timezone.now())
     context.log(f"{report.status}: {report.sentence()}")

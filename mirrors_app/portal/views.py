@@ -33,6 +33,7 @@ LISTS = (
     ("changed", "New metadata", "±", "changed"),
     ("removed", "Removed", "-", "removed"),
     ("kept_though_gone", "Gone upstream, kept here", "=", "changed"),
+    ("retired", "Past the builds that the channel keeps", "-", "removed"),
 )
 
 
@@ -139,6 +140,11 @@ def _do(actor: Actor, mirror: Mirror, verb: str) -> str:
     raise HubError("Nothing was chosen.", code="no_verb", hint="Go back and try again.")
 
 
+def _count(one: SyncRun, key: str) -> int:
+    found: int = one.report["retired_count"] if key == "retired" else getattr(one, key)
+    return found
+
+
 @page()
 def run(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
     """What one run did, and what it could not."""
@@ -152,7 +158,7 @@ def run(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         "look": words.LOOKS[RunState(one.state)],
         "seconds": words.duration(one),
         "lists": [
-            {"label": label, "sign": sign, "key": css, "rows": [_path(item) for item in report.get(key, [])], "count": getattr(one, key)}
+            {"label": label, "sign": sign, "key": css, "rows": [_path(item) for item in report.get(key, [])], "count": _count(one, key)}
             for key, label, sign, css in LISTS
             if report.get(key)
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from mirrors_app.core.run import RunReport
 from mirrors_app.filling.publishing import NAMESPACE, refresh_packages
 from mirrors_app.filling.target import ChannelTarget
 from mirrors_app.models import Mirror, MirroredFile, MirrorRefusal, RunState, RunTrigger, SyncRun
+from mirrors_app.services import retiring
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
@@ -65,7 +67,8 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
     except Exception:
         end(mirror, entry, RunReport(status="failed", reason="Something went wrong inside the hub."), RunState.FAILED, None)
         raise
-    end(mirror, entry, report, RunState(report.status), revision)
+    retired = retiring.retire(mirror, report, context.log)
+    end(mirror, entry, report, RunState(report.status), None if retired else revision, retired=retired)
     context.log(f"{report.status}: {report.sentence()}")
     if report.status in ("failed", "held"):
         raise SyncFailed(report.reason, code=f"sync_{report.status}", hint=report.hint)
@@ -110,10 +113,18 @@ def begin(mirror: Mirror, job: Job, trigger: str) -> SyncRun:
 
 
 @transaction.atomic
-def end(mirror: Mirror, entry: SyncRun, report: RunReport, state: RunState, revision: int | None) -> None:
-    """Write down how it ended, and tell those who want to know."""
+def end(
+    mirror: Mirror,
+    entry: SyncRun,
+    report: RunReport,
+    state: RunState,
+    revision: int | None,
+    *,
+    retired: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Write down how it ended, and tell those who want to know. retired: what the channel's own rule let go of afterwards."""
     now = timezone.now()
-    told = report.as_dict()
+    told = {**report.as_dict(), "retired": list(retired), "retired_count": len(retired)}
     head = Channel.objects.values_list("head", flat=True).get(pk=mirror.channel_id) if revision is None else revision
     SyncRun.objects.filter(pk=entry.pk, state=RunState.RUNNING).update(
         state=state,

@@ -369,6 +369,46 @@ def test_lock_mode_brings_exactly_what_the_lock_names(
     assert set(shown(mirror)) == {"base-1.0-0.conda"}
 
 
+def test_the_channels_own_number_of_builds_is_kept_to_after_a_run(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    Channel.objects.filter(pk=mirror.channel_id).update(keep_builds=1)
+    entry = run(staff, mirror)
+    assert entry.report["retired"] == [["linux-64", "tool-1.0-0.conda"]]
+    assert set(shown(mirror)) == {"base-1.0-0.conda", "tool-2.0-0.tar.bz2"}
+    assert entry.revision == Channel.objects.get(pk=mirror.channel_id).head
+    channel.add("base", "3.0")
+    entry = run(staff, mirror)
+    assert (entry.added, entry.report["retired"]) == (1, [["linux-64", "base-1.0-0.conda"]])
+    # The mirror does not bring them back.
+    entry = run(staff, mirror)
+    assert (entry.added, entry.files, entry.report["retired"]) == (0, 0, [])
+    assert set(shown(mirror)) == {"base-3.0-0.conda", "tool-2.0-0.tar.bz2"}
+
+
+def test_builds_that_policy_holds_push_none_out(staff: Actor, mirror: Mirror, channel: Upstream) -> None:
+    run(staff, mirror)
+    Channel.objects.filter(pk=mirror.channel_id).update(keep_builds=1)
+    set_policy(actor=staff, scope=Scope.of_channel(mirror.channel), rules={"cooldown": {"days": 5}})
+    drain("quick")
+    channel.add("base", "3.0")
+    entry = run(staff, mirror)
+    assert (entry.added, entry.report["retired"]) == (1, [])
+    assert "base-1.0-0.conda" in shown(mirror) and "base-3.0-0.conda" not in shown(mirror)
+
+
+def test_the_newest_versions_take_the_place_of_older_ones_where_they_are_dropped(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer
+) -> None:
+    dropping = make_mirror(staff, organization, server.url, mode="filtered", filters={"newest_versions": 1}, removed="drop")
+    keeping = make_mirror(staff, organization, server.url, mode="filtered", filters={"newest_versions": 1}, name="keeps")
+    assert run(staff, dropping).added == run(staff, keeping).added == 3
+    channel.add("base", "3.0")
+    entry = run(staff, dropping)
+    assert (entry.added, entry.report["removed"]) == (1, [["linux-64", "base-1.0-0.conda"]])
+    assert run(staff, keeping).kept_though_gone == 1
+    assert set(shown(dropping)) == {"base-3.0-0.conda", "tool-2.0-0.tar.bz2"}
+    assert set(shown(keeping)) == {"base-1.0-0.conda", "base-3.0-0.conda", "tool-2.0-0.tar.bz2"}
+
+
 @pytest.mark.parametrize("mode", ["full", "lazy"])
 def test_what_an_index_cannot_show_is_told_and_kept_raw(
     staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, mode: str
