@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 
 SHELL_PAYLOAD_MARK = "__THE_ENVIRONMENT_FOLLOWS__"
 
-# Read by sh up to the quotes, by Python as a string: an environment without a Python of its own finds another.
+# Read by sh up to the quotes, by Python as a string: an environment without a Python of its own, as R's are, finds another,
+# else Perl, which begins at the line that names it (perlrun, -x).
 _UNPACK = r"""#!/bin/sh
 '''':
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 for python in "$here/python" "$here/python3" python3 python; do
     if command -v "$python" >/dev/null 2>&1; then exec "$python" -I -S "$0" "$@"; fi
 done
-echo "conda-unpack: there is no Python to run with, neither here nor on the PATH" >&2
+if command -v perl >/dev/null 2>&1; then CONDA_UNPACK_HERE=$(dirname "$here") exec perl -x "$0" "$@"; fi
+echo "conda-unpack: there is no Python and no Perl to run with, neither here nor on the PATH" >&2
 exit 1
 '''
 import argparse
@@ -70,6 +72,53 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+r'''
+#!/usr/bin/perl
+use strict;
+use warnings;
+my $here = $ENV{CONDA_UNPACK_HERE};
+my $prefix = $here;
+while (@ARGV) {
+    my $word = shift @ARGV;
+    if ($word eq "--prefix" && @ARGV) { $prefix = shift @ARGV; }
+    elsif ($word =~ /^--prefix=(.+)/s) { $prefix = $1; }
+    else { die "usage: conda-unpack [--prefix PREFIX]\n"; }
+}
+sub content { my ($path) = @_; open(my $file, "<:raw", $path) or die "$path: $!\n"; local $/; my $data = <$file>; return $data; }
+sub plain {
+    my ($text) = @_;
+    $text =~ s/\\u(d[89ab]..)\\u(d[c-f]..)/chr(0x10000 + ((hex($1) & 0x3ff) << 10) + (hex($2) & 0x3ff))/gei;
+    $text =~ s/\\(?:u(....)|(.))/defined $1 ? chr(hex($1)) : {n => "\n", t => "\t", r => "\r", b => "\b", f => "\f"}->{$2} || $2/ge;
+    utf8::encode($text);
+    return $text;
+}
+sub padded {
+    my ($found, $placeholder, $room) = @_;
+    my $count = $found =~ s/\Q$placeholder\E/$prefix/g;
+    return $found . "\0" x ($room * $count + 1);
+}
+my $table = content($0);
+my ($placeholders) = $table =~ /^PLACEHOLDERS = json.loads\(r.{3}(.*)\)$/m;
+my @placeholders = map { plain($_) } $placeholders =~ /"((?:[^"\\]|\\.)*)"/g;
+while ($table =~ /\["((?:[^"\\]|\\.)*)", (\d+), "(text|binary)"\]/g) {
+    my ($path, $placeholder, $mode) = ("$here/" . plain($1), $placeholders[$2], $3);
+    my $data = content($path);
+    my $fresh = $data;
+    if ($mode eq "text") { $fresh =~ s/\Q$placeholder\E/$prefix/g; }
+    else {
+        my $room = length($placeholder) - length($prefix);
+        die "conda-unpack: the path of the environment is longer than there is room for\n" if $room < 0;
+        $fresh =~ s/(\Q$placeholder\E[^\0]*?)\0/padded($1, $placeholder, $room)/ge;
+    }
+    next if $fresh eq $data;
+    my $part = "$path.conda-unpack";
+    open(my $file, ">:raw", $part) or die "$part: $!\n";
+    print $file $fresh and close($file) or die "$part: $!\n";
+    chmod((stat($path))[2] & 07777, $part) and rename($part, $path) or die "$path: $!\n";
+}
+__END__
+'''
 """
 
 _ACTIVATE = r"""# To be sourced: . bin/activate   (sh, dash, bash, ksh, zsh)
