@@ -38,7 +38,7 @@ test-database: $(VENV)/.dev ## those of them that touch the database, on Postgre
 
 test-real: $(VENV)/.dev ## the tests with real processes, programs and clients
 	@echo "== tests with real parts"
-	@$(PYTEST) -q -m "real and not long"
+	@$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "real and not long"
 
 test-long: $(VENV)/.dev ## load, soak and scale
 	@$(PYTEST) -q -m long

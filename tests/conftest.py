@@ -155,8 +155,8 @@ def start_a_hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
     """Starts hubs that the test may hurt: `start_a_hub(**environment)`; each has a data folder of its own."""
     hubs: list[RunningHub] = []
 
-    def start(**environment: str) -> RunningHub:
-        hub = RunningHub.start(tmp_path / f"hub-{len(hubs)}", environment)
+    def start(*, from_nothing: bool = False, **environment: str) -> RunningHub:
+        hub = RunningHub.start(tmp_path / f"hub-{len(hubs)}", environment, from_nothing=from_nothing)
         hubs.append(hub)
         return hub
 
@@ -167,9 +167,9 @@ def start_a_hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
 
 @pytest.fixture
 def eventually() -> Callable[..., object]:
-    """`eventually(question, within_seconds=10)` asks until the answer is true and returns it."""
+    """`eventually(question)` asks until the answer is true and returns it."""
 
-    def ask(question: Callable[[], object], within_seconds: float = 10) -> object:
+    def ask(question: Callable[[], object], within_seconds: float = 60) -> object:
         deadline = time.monotonic() + within_seconds
         while not (answer := question()):
             assert time.monotonic() < deadline, f"not so within {within_seconds} s: {question}"

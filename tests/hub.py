@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -22,6 +26,7 @@ from condahub.ops.supervise import any_free_port
 # A machine that does much else beside may need longer.
 START_SECONDS = float(os.environ.get("TESTS_HUB_START_SECONDS", "90"))
 STOP_SECONDS = 15
+DATABASE = "condahub.sqlite3"
 ADMIN_TOKEN = "tests-administrator-token-0123456789"
 ADMIN_PASSWORD = "tests-administrator-password"
 
@@ -38,9 +43,14 @@ class RunningHub:
     headers: dict[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
     @classmethod
-    def start(cls, data: Path, extra: Mapping[str, str] | None = None) -> RunningHub:
-        """Start one on the folder `data`, which it may have used before, and wait until it answers."""
+    def start(cls, data: Path, extra: Mapping[str, str] | None = None, *, from_nothing: bool = False) -> RunningHub:
+        """Start one on the folder `data`, which it may have used before, and wait until it answers.
+
+        from_nothing: it migrates an empty database itself; otherwise one that is migrated already is put there for it.
+        """
         data.mkdir(parents=True, exist_ok=True)
+        if not from_nothing and not (data / DATABASE).exists():
+            shutil.copy(_migrated_database(), data / DATABASE)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CONDAHUB_", "PORT", "DJANGO_"))}
         environment = {
             **inherited,
@@ -120,6 +130,17 @@ class RunningHub:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@cache
+def _migrated_database() -> Path:
+    """Made once for all hubs of this process."""
+    folder = tempfile.TemporaryDirectory(prefix="condahub-migrated-")
+    atexit.register(folder.cleanup)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CONDAHUB_", "DJANGO_"))}
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=HOME, env={**environment, "CONDAHUB_DATA": folder.name}, check=True)
+    return Path(folder.name) / DATABASE
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def test_the_same_packages_are_the_same_folder_and_a_deleted_build_leaves_none(h
     assert third["lock_sha256"] == second["lock_sha256"] and own != Path(os.path.realpath(hub.folder("again-2")))
     hub.do("POST", "organizations/acme/environments/again/rollback")
     hub.do("DELETE", "organizations/acme/environments/again/builds/3")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while own.exists() or os.path.lexists(hub.folder("again-3")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -131,7 +131,7 @@ def test_a_build_that_takes_too_much_fails_with_a_sentence(hub: Site) -> None:
     data = hub.hub.pids()["data"]
     os.killpg(data, signal.SIGSTOP)
     try:
-        build = hub.wait("greedy", hub.post("greedy", PYTHON + "description: slow\n"), within_seconds=30)
+        build = hub.wait("greedy", hub.post("greedy", PYTHON + "description: slow\n"))
     finally:
         os.killpg(data, signal.SIGCONT)
     assert (build["state"], build["error"]["code"]) == ("failed", "timed_out") and "2 seconds" in build["error"]["detail"]

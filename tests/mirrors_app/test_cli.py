@@ -135,7 +135,7 @@ def test_killed_in_the_middle_the_next_run_fetches_only_what_is_missing(
     server.faults = [slowly]  # type: ignore[list-item]
     for kills in range(1, 4):
         process = subprocess.Popen(command)
-        eventually(lambda wanted=15 * kills: sum(server.packages().values()) >= wanted, within_seconds=30)
+        eventually(lambda wanted=15 * kills: sum(server.packages().values()) >= wanted)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         assert served(folder) == before
@@ -154,7 +154,7 @@ def test_a_stopped_run_ends_in_order(server: UpstreamServer, folder: Path, event
 
     server.faults = [slowly]  # type: ignore[list-item]
     process = subprocess.Popen([*COMMAND, *arguments(server, folder, "--max-parallel", "1")], stdout=subprocess.PIPE, text=True)
-    eventually(lambda: sum(server.packages().values()) >= 1, within_seconds=30)
+    eventually(lambda: sum(server.packages().values()) >= 1)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 1
