@@ -1,4 +1,4 @@
-"""Makes, recognises and masks API tokens: `chub-<kind>-<40 base62>-<6 base62 CRC32>`."""
+"""Makes, recognises and masks API tokens, and keys of invitations, which look alike: `chub-<kind>-<40 base62>-<6 base62 CRC32>`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SECRET_CHARS: Final = 40
 CHECKSUM_CHARS: Final = 6
 # 6 of the 40 tell an owner's tokens apart and leave 202 bits unsaid.
 SHOWN_SECRET_CHARS: Final = 6
-KINDS: Final = ("user", "robot", "job")
+KINDS: Final = ("user", "robot", "job", "invite")
 
 # For secret scanners, and for finding tokens in any text. Kinds are spelled out so that prose doesn't match.
-TOKEN_PATTERN: Final = re.compile(r"chub-(?:user|robot|job)-[0-9A-Za-z]{40}-[0-9A-Za-z]{6}")
+TOKEN_PATTERN: Final = re.compile(r"chub-(?:user|robot|job|invite)-[0-9A-Za-z]{40}-[0-9A-Za-z]{6}")
 
 # Whatever stands where a token goes is masked, valid or not: an operator's admin token has no shape of its own.
 _TOKEN_IN_PATH: Final = re.compile(r"(?<![A-Za-z0-9])(/t/)[^/\s?#\"']+")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from condahub.accounts.models import MANUAL, ApiToken, Grant, Organization, RoleSource, Team, User, UserKind
+from condahub.accounts.models import MANUAL, ApiToken, Grant, Invitation, Organization, RoleSource, Team, User, UserKind
 from condahub.accounts.permissions import MEMBERS_PERMISSION, Level
 from condahub.accounts.policy import HUB, AccessTarget, Actor, HasAccessTarget, Permission, Role, can, require, target_of
 from condahub.errors import NotFound
@@ -112,6 +113,13 @@ def _gathered(ways: Iterable[tuple[User, str, str]], target: AccessTarget) -> li
         best = role if before is None else max(before.role, role, key=_RANK.__getitem__)
         found[user.pk] = Member(user, best, (*(before.why if before else ()), why))
     return sorted(found.values(), key=lambda member: member.user.username)
+
+
+def invitations_of(actor: Actor, organization: Organization) -> QuerySet[Invitation]:
+    """Those that still wait for an answer, for who may send some."""
+    require(actor, Permission.ORGANIZATION_MEMBERS, organization)
+    waiting = Invitation.objects.filter(organization=organization, accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())
+    return waiting.select_related("team", "invited_by")
 
 
 def teams_of(actor: Actor, organization: Organization) -> QuerySet[Team]:

@@ -73,6 +73,13 @@ class MemberForm(HubForm):
     role = forms.ChoiceField(choices=Role.choices, label="Role")
 
 
+class InvitationForm(HubForm):
+    """gives: `role:reader`, or `team:<slug>`; which teams there are is the page's to say."""
+
+    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    gives = forms.CharField(max_length=100, label="As")
+
+
 class TeamForm(HubForm):
     slug = forms.CharField(max_length=64, label="Name", help_text="Lower-case letters, digits, '-', '_' and '.'.")
     title = forms.CharField(max_length=200, required=False, label="Title")

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from condahub.api import converters  # noqa: F401 - registers `number`
-from condahub.portal.views import access, account, home, inbox, organizations, webhooks
+from condahub.portal.views import access, account, home, inbox, invitations, organizations, webhooks
 
 app_name = "portal"
 
@@ -22,6 +22,8 @@ urlpatterns: list[URLPattern] = [
     path("account/tokens/<number:number>/revoke", account.revoke_token, name="token_revoke"),
     path("account/subscriptions", inbox.subscription_list, name="subscriptions"),
     path("account/subscriptions/<number:number>/stop", inbox.unsubscribe, name="unsubscribe"),
+    path("account/invitation", invitations.invitation, name="invitation"),
+    path("account/invitation/<text:key>", invitations.opened, name="invitation_opened"),
     path("inbox", inbox.inbox, name="inbox"),
     path("inbox/badge", inbox.badge, name="inbox_badge"),
     path("inbox/read", inbox.read, name="inbox_read"),
@@ -30,6 +32,8 @@ urlpatterns: list[URLPattern] = [
     path("<text:organization>", organizations.overview, name="organization"),
     path("<text:organization>/members", organizations.members, name="organization_members"),
     path("<text:organization>/members/<number:number>/revoke", organizations.grant_revoke, name="grant_revoke"),
+    path("<text:organization>/members/invitations", invitations.invite, name="invite"),
+    path("<text:organization>/members/invitations/<number:number>/revoke", invitations.revoke, name="invitation_revoke"),
     path("<text:organization>/teams", organizations.teams, name="organization_teams"),
     path("<text:organization>/teams/<text:slug>", organizations.team_change, name="team_change"),
     path("<text:organization>/robots", organizations.robots, name="organization_robots"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.core import mail
 from django.core.cache import cache as django_cache
 from django.http import HttpResponse
 from django.test import Client
@@ -21,6 +22,7 @@ from condahub.accounts import services
 from condahub.accounts.models import Organization, Team, User
 from condahub.accounts.policy import SYSTEM, Actor, Permission, can
 from condahub.accounts.services import outside
+from condahub.accounts.services.invitations import mail_invitation
 from condahub.accounts.signin.providers import groups_in
 from condahub.audit.models import AuditEvent
 from tests.accounts.identity_provider import CLIENT_SECRET, Provider, provider
@@ -87,6 +89,21 @@ def test_a_first_sign_in_has_what_the_groups_give_and_a_group_that_is_left_is_lo
     assert not may_upload("alice")
     assert AuditEvent.objects.filter(action="session.sign_in", target="alice").count() == 2
     assert SocialToken.objects.count() == 0
+
+
+def test_an_invitation_is_accepted_by_who_the_provider_says_has_the_address(company: Provider, settings: Any) -> None:
+    settings.CONDAHUB_EMAIL_ENABLED, settings.CONDAHUB_LOCAL_ACCOUNTS = True, False
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    acme = services.create_organization(actor=SYSTEM, name="acme", owner=services.create_user(actor=SYSTEM, username="owner"))
+    for address, status in (("alice@example.org", 302), ("bob@example.org", 403)):
+        made = services.invite(actor=Actor.of(User.objects.get(username="owner")), organization=acme, email=address, role="contributor")
+        assert mail_invitation(made.pk)
+        link = re.search(r"/ui/account/invitation/\S+", mail.outbox[-1].body)
+        client = Client()
+        assert link and "Make an account" not in client.get(link[0], follow=True).content.decode()
+        sign_in(company, address.partition("@")[0], client)
+        assert client.post("/ui/account/invitation").status_code == status, "bob's address is nobody's word but his own"
+    assert may_upload("alice") and not may_upload("bob")
 
 
 def test_an_address_that_somebody_has_is_never_linked_by_itself(company: Provider, settings: Any) -> None:

@@ -17,7 +17,9 @@ from channels_app.services.policies import waive
 from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
 from condahub.accounts import services
+from condahub.accounts.models import Invitation
 from condahub.accounts.policy import SYSTEM, Actor
+from condahub.accounts.secrets import generate, hash_of
 from condahub.events.services.subscriptions import subscribe
 from condahub.events.services.webhooks import create_webhook
 from condahub.jobs.models import Job
@@ -52,6 +54,8 @@ GET  /ui/account/tokens/new                          - u r c m o s
 POST /ui/account/tokens/{token}/revoke               - u r c m o s
 GET  /ui/account/subscriptions                       - u r c m o s
 POST /ui/account/subscriptions/{subscription}/stop   - u r c m o s
+GET  /ui/account/invitation/{key}                    a u r c m o s
+GET  /ui/account/invitation                          a u r c m o s
 GET  /ui/inbox                                       - u r c m o s
 GET  /ui/inbox/badge                                 - u r c m o s
 POST /ui/inbox/read                                  - u r c m o s
@@ -62,6 +66,8 @@ GET  /ui/organizations/new                           - - - - - - s
 GET  /ui/{organization}                              - - r c m o s
 GET  /ui/{organization}/members                      - - - - m o s
 POST /ui/{organization}/members/{grant}/revoke       - - r c m o s
+POST /ui/{organization}/members/invitations          - - - - - o s
+POST /ui/{organization}/members/invitations/{invitation}/revoke  - - - - - o s
 GET  /ui/{organization}/teams                        - - - - m o s
 POST /ui/{organization}/teams/{team}                 - - - - m o s
 GET  /ui/{organization}/robots                       - - - - - o s
@@ -186,6 +192,10 @@ def values(world: World, settings: Settings) -> dict[str, str]:
     hook = create_webhook(actor=owner, organization=world.acme, name="chat", url="http://127.0.0.1:9/hook", types=["*"]).webhook
     wish = subscribe(actor=owner, types=["*"], way="inbox")
     found |= {"webhook": str(hook.pk), "subscription": str(wish.pk)}
+    settings.CONDAHUB_EMAIL_ENABLED = True
+    invited = services.invite(actor=owner, organization=world.acme, email="new@example.org", role="reader")
+    found |= {"invitation": str(invited.pk), "key": generate("invite")}
+    Invitation.objects.filter(pk=invited.pk).update(hash=hash_of(found["key"]))
     upstream = [UpstreamSpec(url="http://127.0.0.1:9/main")]
     mirror = create_mirror(actor=owner, organization=world.acme, name="follows", upstreams=upstream, settings={"subdirs": ["noarch"]})
     run = SyncRun.objects.create(mirror=mirror, started_at=timezone.now(), state="ok")

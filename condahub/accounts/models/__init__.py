@@ -1,6 +1,7 @@
 """The models of accounts, one noun a module."""
 
 from condahub.accounts.models.grants import Grant, GrantSource
+from condahub.accounts.models.invitations import Invitation
 from condahub.accounts.models.organizations import Organization, Team
 from condahub.accounts.models.sources import LDAP, MANUAL, OIDC_PREFIX, DirectoryAccount, Flag, GroupRule, RoleSource
 from condahub.accounts.models.tokens import ApiToken, TokenKind, TokenLimit
@@ -16,6 +17,7 @@ __all__ = [
     "Grant",
     "GrantSource",
     "GroupRule",
+    "Invitation",
     "Organization",
     "RoleSource",
     "Team",

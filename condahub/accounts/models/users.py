@@ -28,7 +28,6 @@ class User(AbstractUser):
         help_text="The organization that a robot belongs to; empty for people.",
     )
     is_auditor = models.BooleanField(default=False, help_text="May read everything and change nothing.")
-    language = models.CharField(max_length=10, blank=True, default="", help_text="Of the pages; empty for the hub's own.")
     unlocked_until = models.DateTimeField(
         null=True, blank=True, help_text="Until then the local password opens, even where local accounts are off."
     )

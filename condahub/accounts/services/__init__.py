@@ -1,6 +1,7 @@
 """The verbs of accounts: each checks the policy, changes, and audits, in one transaction."""
 
 from condahub.accounts.services.grants import drop_channel, drop_environment, grant, revoke_grant
+from condahub.accounts.services.invitations import accept, invitation_of, invite, revoke_invitation
 from condahub.accounts.services.organizations import (
     create_organization,
     create_personal_organization,
@@ -24,6 +25,7 @@ from condahub.accounts.services.users import (
 
 __all__ = [
     "NewToken",
+    "accept",
     "add_member",
     "create_organization",
     "create_personal_organization",
@@ -37,12 +39,15 @@ __all__ = [
     "drop_channel",
     "drop_environment",
     "grant",
+    "invitation_of",
+    "invite",
     "promote_user",
     "reactivate_user",
     "remove_member",
     "remove_second_factors",
     "restore_organization",
     "revoke_grant",
+    "revoke_invitation",
     "revoke_token",
     "rotate_token",
     "set_password",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings as hub_settings
 from django.db.models import Q
 from django.http import HttpResponseBase
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.urls import reverse
 from condahub.accounts import selectors, services
 from condahub.accounts.api import lookups
 from condahub.accounts.models import Organization, User
-from condahub.accounts.policy import HUB, Permission, can, require
+from condahub.accounts.policy import HUB, Permission, Role, can, require
 from condahub.api import probing
 from condahub.audit import selectors as audit_selectors
 from condahub.errors import HubError, Throttled, Unprocessable
@@ -85,12 +86,17 @@ def members(request: PortalRequest, organization: str) -> HttpResponseBase:
         except HubError as refused:
             error = refused
     grants = selectors.grants_on(request.actor, found)
+    may_change = can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal
     context = {
         **organization_head(request, found, "members"),
+        "invitations": list(selectors.invitations_of(request.actor, found)) if may_change else [],
+        "team_names": list(selectors.teams_of(request.actor, found).values_list("slug", flat=True)) if may_change else [],
+        "roles": Role.choices,
+        "sends_mail": hub_settings.CONDAHUB_EMAIL_ENABLED,
         "members": selectors.members_of(request.actor, found),
         "grants": [given for given in grants if given.user_id is not None],
         "form": form,
-        "may_change": can(request.actor, Permission.ORGANIZATION_MEMBERS, found) and not found.is_personal,
+        "may_change": may_change,
     }
     return show(request, "portal/organizations/members.html", context, error=error)
 
