@@ -9,18 +9,20 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from condahub.engine.disk import is_disk_full
 from condahub.engine.lock import HubLock
-from condahub.engine.records import PlatformLock
+from condahub.engine.records import PlatformLock, PypiRecord
 from condahub.errors import HubError
 from environments_app.pip.beside import Provided, in_lock, in_prefix
 from environments_app.pip.fetch import Fetcher
 from environments_app.pip.protocol import Resolve, Resolved
-from environments_app.pip.resolve import Chosen, resolve
+from environments_app.pip.resolve import Chosen, find, resolve
 
 
 def resolved(request: Resolve) -> Resolved:
@@ -28,6 +30,9 @@ def resolved(request: Resolve) -> Resolved:
     here = in_prefix(Path(request.prefix)) if request.prefix else {}
     chosen: dict[str, list[Chosen]] = {}
     for subdir, platform in request.lock.platforms.items():
+        if not request.requirements:
+            chosen[subdir] = _find(request, subdir, platform.pypi)
+            continue
         provided = here if here and subdir == request.platform else in_lock(platform, here)
         chosen[subdir] = _ask(request, subdir, provided)
         _say({"log": f"{subdir}: {len(chosen[subdir])} wheels beside {len(provided)} Python packages of conda's"})
@@ -48,9 +53,22 @@ def resolved(request: Resolve) -> Resolved:
 
 
 def _ask(request: Resolve, subdir: str, provided: dict[str, Provided]) -> list[Chosen]:
+    with _question(request) as folder:
+        return resolve(request, subdir, provided, folder)
+
+
+def _find(request: Resolve, subdir: str, wanted: Sequence[PypiRecord]) -> list[Chosen]:
+    if not wanted:
+        return []
+    with _question(request) as folder:
+        return find(request, subdir, wanted, folder)
+
+
+@contextmanager
+def _question(request: Resolve) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="question-", dir=request.folder))
     try:
-        return resolve(request, subdir, provided, folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,18 +30,23 @@ RESOLVE_SECONDS = 300.0
 def run(context: BuildContext) -> HubLock:
     """The lock with its wheels, which lie in the staging folder then, if this machine's platform is in it. Raises HubError.
 
-    A lock that names wheels already, and a request without pip lines, is taken as it is: the very same wheels are put there.
+    A lock that names wheels already, and a request without pip lines, is taken as it is: the very same wheels are put there, those
+    that the organization never had from the index of its settings.
     """
     with _folder() as folder:
         lock = context.known_lock
         if context.request.get("pip"):
-            lock = _resolved(context, folder).lock
+            lock = _resolved(context, lock, folder, prefix=context.staging if context.platform in lock.platforms else None).lock
+        elif left := wheels.missing(context.build.environment.organization_id, lock):
+            fetched = _resolved(context, left, folder, prefix=None).lock
+            known = {record.sha256: record for platform in fetched.platforms.values() for record in platform.pypi}
+            lock = wheels.with_wheels(lock, lambda record: known.get(record.sha256, record))
         if context.platform in lock.platforms and lock.platform(context.platform).pypi:
             _link(context, lock, folder)
         return lock
 
 
-def _resolved(context: BuildContext, folder: Path) -> Resolved:
+def _resolved(context: BuildContext, lock: HubLock, folder: Path, *, prefix: Path | None) -> Resolved:
     options = context.request.get("pip_options", {})
     index = options.get("index_url") or ""
     if not index:
@@ -54,10 +59,10 @@ def _resolved(context: BuildContext, folder: Path) -> Resolved:
     organization_id = context.build.environment.organization_id
     with GuardedProxy(Guard.parse(settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED), own=_own_doors()) as proxy:
         request = Resolve(
-            lock=context.known_lock,
-            requirements=tuple(context.request["pip"]),
+            lock=lock,
+            requirements=tuple(context.request.get("pip", ())),
             platform=context.platform,
-            prefix=str(context.staging) if context.platform in context.known_lock.platforms else "",
+            prefix=str(prefix or ""),
             index=index,
             extra_indexes=tuple(options.get("extra_index_urls", ())),
             prerelease=bool(options.get("pre")),

@@ -8,7 +8,8 @@ from condahub.engine.lock import HubLock
 
 
 class Resolve(msgspec.Struct, kw_only=True):
-    """Resolve `requirements` for each platform of the lock, and fetch the wheels into `folder`.
+    """Resolve `requirements` for each platform of the lock, and fetch the wheels into `folder`; without requirements, fetch the
+    very wheels that the lock names.
 
     prefix: where the packages of `platform` are linked; proxy: the only way out; index, extra_indexes: addresses of PEP 503
     indexes, of which the extra ones come first; cache_folder: uv's, of one organization alone; known: wheels that the

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-from condahub.engine.records import PlatformLock
+from condahub.engine.records import PlatformLock, PypiRecord
 from condahub.engine.wheels import site_packages_of
 from condahub.errors import HubError
 from environments_app.pip.beside import Provided
@@ -62,6 +62,33 @@ def resolve(request: Resolve, subdir: str, provided: Mapping[str, Provided], fol
         raise explained(done.stderr, subdir, python, provided)
     packages = tomllib.loads(output.read_text()).get("packages", [])
     return [_chosen(one, subdir, platform, python) for one in packages if canonicalize_name(str(one["name"])) not in provided]
+
+
+def find(request: Resolve, subdir: str, wanted: Sequence[PypiRecord], folder: Path) -> list[Chosen]:
+    """Where the index has exactly these wheels, which a lock file names. folder: as above. Raises PipFailed."""
+    platform = request.lock.platform(subdir)
+    _, python = site_packages_of(platform, subdir)
+    (folder / "provided").mkdir()
+    (folder / "requirements.in").write_text("".join(f"{one.name}=={one.version}\n" for one in wanted))
+    (folder / "constraints.in").write_text("")
+    argv = [*_argv(request, subdir, platform, python, folder), "--no-deps"]
+    done = _run_uv(argv, _environment(request, subdir, platform, folder), request.timeout_seconds)
+    if done.returncode != 0:
+        raise explained(done.stderr, subdir, python, {})
+    packages = tomllib.loads((folder / "pylock.toml").read_text()).get("packages", [])
+    offered = {_filename(wheel): wheel for package in packages for wheel in package.get("wheels", ())}
+    return [_exact(one, offered.get(one.filename), subdir) for one in wanted]
+
+
+def _exact(wanted: PypiRecord, found: Mapping[str, Any] | None, subdir: str) -> Chosen:
+    if found is None or found.get("hashes", {}).get("sha256", wanted.sha256) != wanted.sha256:
+        why = "has no such file" if found is None else "has other bytes under that name"
+        raise PipFailed(
+            f"{subdir}: the wheel {wanted.filename} that the lock file names is not to be had: the index {why}.",
+            code="wheel_missing",
+            hint="Lock again against the index that is used here, or ask IT which that is.",
+        )
+    return Chosen(canonicalize_name(wanted.name), wanted.version, wanted.filename, str(found["url"]), wanted.sha256)
 
 
 def _argv(request: Resolve, subdir: str, platform: PlatformLock, python: str, folder: Path) -> list[str]:

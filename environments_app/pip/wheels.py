@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
 
-from condahub.engine.records import PypiRecord
+from condahub.engine.lock import HubLock
+from condahub.engine.records import PlatformLock, PypiRecord
 from condahub.engine.wheels import WheelRefused
 from condahub.ops.gc import Collected, Sweep
 from condahub.storage.blobs import blobs
@@ -48,6 +49,26 @@ def keep(organization_id: int, wheels: Iterable[Fetched]) -> None:
                 "address": one.address[:2000],
             },
         )
+
+
+def missing(organization_id: int, lock: HubLock) -> HubLock | None:
+    """The lock with those wheels alone that the organization does not have; None where it has all."""
+    wanted = {record.sha256 for platform in lock.platforms.values() for record in platform.pypi}
+    held = set(Wheel.objects.filter(organization_id=organization_id, sha256__in=wanted).values_list("sha256", flat=True))
+    return with_wheels(lock, lambda record: None if record.sha256 in held else record) if wanted - held else None
+
+
+def with_wheels(lock: HubLock, change: Callable[[PypiRecord], PypiRecord | None]) -> HubLock:
+    """The lock with other records of its wheels; None leaves one out."""
+    platforms = {
+        subdir: PlatformLock(
+            conda=platform.conda,
+            pypi=tuple(changed for record in platform.pypi if (changed := change(record)) is not None),
+            virtual_packages=platform.virtual_packages,
+        )
+        for subdir, platform in lock.platforms.items()
+    }
+    return HubLock.of(channels=lock.channels, platforms=platforms)
 
 
 def known_paths(organization_id: int) -> dict[str, str]:

@@ -75,7 +75,8 @@ def _locked_request(actor: Actor, spec: Spec, locked: ForeignLock, merged: Merge
         "channels": [channel.name for channel in channels],
         "dependencies": [],
         "pip": [],
-        "pip_options": spec.canonical()["pip_options"],
+        # Where wheels are looked for that the organization does not have yet.
+        "pip_options": {**spec.canonical()["pip_options"], "index_url": merged.pip_index if _is_allowed(merged.pip_index, merged) else ""},
         "platforms": list(platforms),
         "variables": {},
         "virtual_packages": {},
@@ -130,21 +131,17 @@ def _check_pip(spec: Spec, merged: Merged, problems: list[Problem]) -> None:
     if not merged.pip_allowed:
         problems.append(Problem(spec.pip[0].line, "pip_not_allowed", "pip requirements are not allowed here.", "Use conda packages."))
         return
-    own = f"{django_settings.CONDAHUB_PUBLIC_URL}/pypi/"
     if not _index(spec, merged):
         hint = "Name one with '--index-url', or ask IT for the setting 'pip_index'."
         problems.append(Problem(spec.pip[0].line, "no_pip_index", "This hub knows no index of pip packages for this.", hint))
-    for address in (_index(spec, merged), *spec.pip_options.extra_index_urls):
-        allowed = merged.allowed_pip_indexes or frozenset()
-        if address and not address.startswith(own) and address.rstrip("/") not in allowed:
-            problems.append(
-                Problem(
-                    spec.pip[0].line,
-                    "index_not_allowed",
-                    "This index of pip packages is not allowed here.",
-                    "Use an index of this hub, or ask IT.",
-                )
-            )
+    addresses = [_index(spec, merged), *spec.pip_options.extra_index_urls]
+    refused = ("index_not_allowed", "This index of pip packages is not allowed here.", "Use an index of this hub, or ask IT.")
+    problems.extend(Problem(spec.pip[0].line, *refused) for address in addresses if address and not _is_allowed(address, merged))
+
+
+def _is_allowed(address: str, merged: Merged) -> bool:
+    own = f"{django_settings.CONDAHUB_PUBLIC_URL}/pypi/"
+    return address.startswith(own) or address.rstrip("/") in (merged.allowed_pip_indexes or frozenset())
 
 
 def _index(spec: Spec, merged: Merged) -> str:

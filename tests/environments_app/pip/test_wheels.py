@@ -260,6 +260,20 @@ def test_a_wheel_that_the_organization_has_is_not_fetched_again(ask: Asked, inde
     assert again.wheels[0].path == str(held)
 
 
+def test_the_very_wheels_of_a_lock_file_are_found_in_the_index(ask: Asked, index: Index) -> None:
+    index.add("beta", requires=["gamma"])
+    locked = ask.resolved("beta==1.0", "gamma==1.0") if index.add("gamma") else None
+    assert locked is not None
+    index.add("beta", "2.0")
+    again = ask.resolved(lock=locked.lock, cache_folder=str(ask.folder / "other"))
+    assert again.lock == locked.lock and {one.filename for one in again.wheels} == {
+        f"{name}-1.0-py3-none-any.whl" for name in ("beta", "gamma")
+    }
+    index.add("beta", files={"beta/__init__.py": b"other bytes"})
+    refused = ask.refusal(lock=locked.lock, cache_folder=str(ask.folder / "third"))
+    assert refused["code"] == "wheel_missing" and "beta-1.0-py3-none-any.whl" in refused["detail"] and "other bytes" in refused["detail"]
+
+
 def test_too_many_bytes_are_refused(ask: Asked, index: Index) -> None:
     index.add("beta", files={"beta/big.bin": b"x" * 50_000})
     assert ask.refusal("beta", max_bytes=10_000)["code"] == "environment_too_large"
