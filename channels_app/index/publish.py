@@ -8,25 +8,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from channels_app.index import maps, stage2
-from channels_app.index.render import CODEC, RENDERER, FileRow, RenderedName, render_name
+from channels_app.index.beside import Batch, Key, Rendered, render, render_all
+from channels_app.index.render import CODEC, RENDERER, FileRow
 from channels_app.models import Channel, DirtyName, Effect, FileState, PackageFile, Revision, Shard, SubdirState
 
 # Past so many dirty names, shards are rendered before the transaction, so that other writers do not wait.
 RENDER_AHEAD_NAMES = 100
 CHUNK_NAMES = 200
 ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked", "verdict")
-
-
-class Key(NamedTuple):
-    subdir: str
-    name: str
+_ROWS = f"SELECT subdir, name, {', '.join(ROW_FIELDS)} FROM {PackageFile._meta.db_table} WHERE channel_id = %s AND name IN ({{}})"  # noqa: S608
 
 
 # Which change of a name a shard was rendered at: the row's id too, as a row made anew counts from 1 again.
@@ -250,31 +247,34 @@ def _render(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, bytes | No
     result: dict[Key, bytes | None] = {}
     for start in range(0, len(dirty), CHUNK_NAMES):
         chunk = [Key(one.subdir, one.name) for one in dirty[start : start + CHUNK_NAMES]]
-        rendered = {key: render_name(key.name, rows) for key, rows in _rows(channel_id, chunk).items()}
+        rendered = render(_rows(channel_id, chunk))
         store_shards(channel_id, rendered)
         result.update({key: one.sha256 if one else None for key, one in rendered.items()})
     return result
 
 
-def _rows(channel_id: int, keys: Sequence[Key]) -> dict[Key, list[FileRow]]:
-    wanted = set(keys)
-    rows: dict[Key, list[FileRow]] = {key: [] for key in keys}
-    files = PackageFile.objects.filter(channel_id=channel_id, name__in={key.name for key in keys})
-    for subdir, name, *values in files.values_list("subdir", "name", *ROW_FIELDS):
-        if (key := Key(subdir, name)) in wanted:
-            rows[key].append(file_row(values))
+def _rows(channel_id: int, keys: Sequence[Key]) -> Batch:
+    rows: Batch = {key: [] for key in keys}
+    names = sorted({key.name for key in keys})
+    with connection.cursor() as cursor:
+        # Past the ORM, which takes twice as long for so many short rows.
+        cursor.execute(_ROWS.format(", ".join(["%s"] * len(names))), [channel_id, *names])
+        for subdir, name, *values in cursor.fetchall():
+            if (several := rows.get(Key(subdir, name))) is not None:
+                several.append(file_row(values))
     return rows
 
 
 def file_row(values: Sequence[Any]) -> FileRow:
     """What the renderer is given of a PackageFile's ROW_FIELDS: a live file that policy hides is a held one to it."""
-    filename, state, *texts, verdict = values
-    if state == FileState.LIVE and verdict != Effect.ALLOW:
+    filename, state, record, run_exports, about, patch, revoked, verdict = values
+    if verdict != Effect.ALLOW and state == FileState.LIVE:
         state = FileState.HELD
-    return FileRow(filename, state, *texts)
+    # SQLite has no booleans of its own.
+    return FileRow(filename, state, record, run_exports, about, patch, bool(revoked))
 
 
-def store_shards(channel_id: int, rendered: dict[Key, RenderedName | None]) -> None:
+def store_shards(channel_id: int, rendered: Rendered) -> None:
     Shard.objects.bulk_create(
         [
             Shard(
@@ -297,10 +297,11 @@ def store_shards(channel_id: int, rendered: dict[Key, RenderedName | None]) -> N
 def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, tuple[Mark, bytes | None]]:
     """Render outside of the publishing transaction; each hash with the mark that it was rendered at."""
     marks = {Key(one.subdir, one.name): _mark(one) for one in dirty}
+    keys = list(marks)
+    batches = (_rows(channel_id, keys[start : start + CHUNK_NAMES]) for start in range(0, len(keys), CHUNK_NAMES))
     result: dict[Key, tuple[Mark, bytes | None]] = {}
-    for start in range(0, len(dirty), CHUNK_NAMES):
-        chunk = dirty[start : start + CHUNK_NAMES]
+    for rendered in render_all(batches, names=len(keys)):
         with transaction.atomic():
-            for key, sha256 in _render(channel_id, chunk).items():
-                result[key] = (marks[key], sha256)
+            store_shards(channel_id, rendered)
+        result.update({key: (marks[key], one.sha256 if one else None) for key, one in rendered.items()})
     return result

@@ -7,6 +7,7 @@ Sources: CEP-16 (shards), CEP-36 (repodata), CEP-12 and CEP-21 (run_exports), CE
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ ABOUT_KEYS = frozenset(_ABOUT.split())
 REVOKED_DEPENDENCY = "package_has_been_revoked"
 
 _msgpack = msgspec.msgpack.Encoder(order="sorted")
+# One for each thread: making one takes longer than compressing a shard, and it can't be shared.
+_compressors = threading.local()
 _HASH_KEYS = ("md5", "sha256", "legacy_bz2_md5")
 
 
@@ -75,7 +78,10 @@ class RenderedName(NamedTuple):
 
 def zstd_compress(data: bytes) -> bytes:
     """One frame that states its content's size: rattler refuses several frames."""
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(data)
+    compressor: zstandard.ZstdCompressor | None = getattr(_compressors, "zstd", None)
+    if compressor is None:
+        compressor = _compressors.zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    return compressor.compress(data)
 
 
 def zstd_decompress(data: bytes, limit_bytes: int = 512 * 1024 * 1024) -> bytes:

@@ -110,8 +110,12 @@ class Publishing:
 
     def _stage(self, records: Sequence[UpstreamRecord], change: _Change) -> None:
         """See that each record has a row, and note what is to become of it."""
-        # An empty channel is filled by this run alone: nothing of it has to be looked for.
-        found = {} if self.is_empty else rows.of_names(self.mirror, records)
+        change.keys.update((one.subdir, one.name) for one in records)
+        if self.is_empty:
+            # It is filled by this run alone: nothing of it has to be looked for.
+            change.show += self._make(records).items()
+            return
+        found = rows.of_names(self.mirror, records)
         missing, outdated = [], []
         for record in records:
             exact = next((one for one in found.get(record.key, ()) if self._is(one, record)), None)
@@ -131,7 +135,6 @@ class Publishing:
                 rows.set_records(outdated)
         if missing:
             change.show += self._make(missing).items()
-        change.keys.update((one.subdir, one.name) for one in records)
 
     def _is(self, row: rows.Row, record: UpstreamRecord) -> bool:
         facts = record.facts
@@ -157,7 +160,7 @@ class Publishing:
 
     def _unfetched(self, record: UpstreamRecord) -> NewFile:
         facts = record.facts
-        return NewFile(record, facts.sha256 or "", facts.md5 or "", record.size, None, "{}", "{}", self.staging.first_seen_at)
+        return NewFile(record, facts, facts.sha256 or "", facts.md5 or "", record.size, None, "{}", "{}", self.staging.first_seen_at)
 
     def _find(self, take: Collection[tuple[str, str]], left: Collection[tuple[str, str]], change: _Change) -> None:
         for gone, wanted in ((True, take), (False, left)):
@@ -194,7 +197,7 @@ class Publishing:
         rows.set_roles(change.left, Role.LEFT)
         rows.set_records(change.records)
         rows.set_roles([one[4] for one in change.records], Role.SHOWN)
-        rows.show([file_id for file_id, _ in change.show], now=now)
+        rows.show(channel, [file_id for file_id, _ in change.show], now=now)
         rows.set_roles([pk for _, pk in change.show], Role.SHOWN)
         judged.apply(channel, [one[3] for one in change.records])
 
@@ -293,6 +296,7 @@ def _verdicts(channel: Channel, view: View, file_ids: Sequence[int]) -> list[tup
 def _copied(record: UpstreamRecord, file: PackageFile, first_seen_at: datetime | None) -> NewFile:
     return NewFile(
         record=record,
+        facts=record.facts,
         sha256=file.sha256,
         md5=file.md5,
         size=file.size,

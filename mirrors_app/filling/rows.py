@@ -14,12 +14,13 @@ from django.db import connection
 from channels_app.models import Channel, FileState, PackageFile
 from mirrors_app.core.records import Facts, UpstreamRecord
 from mirrors_app.core.target import Known
+from mirrors_app.filling.writing import insert, new_ids
 from mirrors_app.models import Mirror, MirroredFile
 
 # Of one statement with a list of ids, and of one transaction that others wait for.
 CHUNK_ROWS = 1000
 # Of new rows in one transaction; with more, others wait for longer than they notice.
-CHUNK_NEW_ROWS = 4000
+CHUNK_NEW_ROWS = 8000
 # So many neighbours are named by the first and the last.
 LEAST_RANGE = 100
 UPLOADED_BY = "mirror"
@@ -29,19 +30,18 @@ T = TypeVar("T")
 
 _FILES, _MIRRORED = PackageFile._meta.db_table, MirroredFile._meta.db_table
 _FILE_COLUMNS = (
-    *("channel_id", "subdir", "filename", "name", "version", "build", "build_number", "sha256", "md5", "size", "blob_id"),
-    *("state", "reason", "record", "run_exports", "about", "patch", "revoked", "indexed_at", "first_seen_at", "verdict"),
-    *("verdict_reason", "verdict_changes_at", "changed_at", "uploaded_by"),
+    *("id", "subdir", "filename", "name", "version", "build", "build_number", "sha256", "md5", "size", "blob_id"),
+    *("record", "run_exports", "about", "first_seen_at"),
 )
 _MIRRORED_COLUMNS = ("mirror_id", "file_id", "subdir", "filename", "name", "sha256", "md5", "size", "spelling", "digest", "role")
 _KNOWN = f"SELECT filename, name, spelling, digest, sha256, md5, size, role FROM {_MIRRORED} WHERE mirror_id = %s AND subdir = %s"  # noqa: S608
-_NEW_IDS = f"SELECT id, subdir, filename, sha256 FROM {_FILES} WHERE channel_id = %s AND id > %s"  # noqa: S608
 
 
 class NewFile(NamedTuple):
     """What a row is made of: the record to show, its bytes (None: they are fetched on demand), and texts out of the package."""
 
     record: UpstreamRecord
+    facts: Facts
     sha256: str
     md5: str
     size: int
@@ -101,50 +101,53 @@ def _read_known(cursor: Any, found: dict[str, Known]) -> None:
             found[filename] = Known(intern(name), bytes(spelling), bytes(digest), sha256, md5, size, role == left)
 
 
-def insert_files(channel: Channel, files: Sequence[NewFile], *, now: datetime) -> dict[tuple[str, str, str], int]:
-    """New rows, aside; (subdir, filename, sha256) -> id. The channel's row is taken."""
+def insert_files(channel: Channel, files: Sequence[NewFile], *, now: datetime) -> Sequence[int]:
+    """New rows, aside; their ids. The channel's row is taken."""
     adapt = connection.ops.adapt_datetimefield_value
     at = adapt(now)
     seen = {when: when and adapt(when) for when in {one.first_seen_at for one in files}}
+    same = {
+        "channel_id": channel.pk,
+        "state": FileState.ASIDE.value,
+        "reason": "",
+        "patch": "",
+        "revoked": False,
+        "indexed_at": at,
+        "verdict": "allow",
+        "verdict_reason": "",
+        "verdict_changes_at": None,
+        "changed_at": at,
+        "uploaded_by": UPLOADED_BY,
+    }
+    ids = new_ids(_FILES, len(files))
     rows = []
-    for one in files:
-        record, facts = one.record, one.record.facts
+    for pk, one in zip(ids, files, strict=True):
+        record, facts = one.record, one.facts
         rows.append(
             (
-                *(channel.pk, record.subdir, record.filename, facts.name, facts.version, facts.build, facts.build_number, one.sha256),
-                *(one.md5, one.size, one.blob_id, FileState.ASIDE.value, "", completed(record, facts, one.sha256, one.size)),
-                *(one.run_exports, one.about, "", False, at, seen[one.first_seen_at], "allow", "", None, at, UPLOADED_BY),
+                *(pk, record.subdir, record.filename, facts.name, facts.version, facts.build, facts.build_number, one.sha256, one.md5),
+                *(one.size, one.blob_id, completed(record, facts, one.sha256, one.size), one.run_exports, one.about),
+                seen[one.first_seen_at],
             )
         )
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {_FILES}")  # noqa: S608
-        newest = cursor.fetchone()[0]
-        cursor.executemany(
-            f"INSERT INTO {_FILES} ({', '.join(_FILE_COLUMNS)}) VALUES ({marks(len(_FILE_COLUMNS))})",  # noqa: S608
-            rows,
-        )
-        cursor.execute(_NEW_IDS, [channel.pk, newest])
-        return {(subdir, filename, sha256): pk for pk, subdir, filename, sha256 in cursor.fetchall()}
+    insert(_FILES, same, _FILE_COLUMNS, rows)
+    return ids
 
 
-def insert_mirrored(mirror: Mirror, files: Sequence[tuple[NewFile, int, str]]) -> dict[int, int]:
-    """(file, its row's id, role) -> by its row's id, that of what the mirror knows of it. The channel's row is taken."""
-    given = [
-        (
-            *(mirror.pk, file_id, one.record.subdir, one.record.filename, one.record.name, one.sha256, one.md5, one.size),
-            *(one.record.spelling, one.record.digest, role),
+def insert_mirrored(mirror: Mirror, files: Sequence[tuple[NewFile, int, str]]) -> Sequence[int]:
+    """(file, its row's id, role) -> ids of what the mirror knows of them. The channel's row is taken."""
+    ids = new_ids(_MIRRORED, len(files))
+    given = []
+    for pk, (one, file_id, role) in zip(ids, files, strict=True):
+        record = one.record
+        given.append(
+            (
+                *(pk, file_id, record.subdir, record.filename, record.name, one.sha256, one.md5, one.size),
+                *(record.spelling, record.digest, role),
+            )
         )
-        for one, file_id, role in files
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {_MIRRORED}")  # noqa: S608
-        newest = cursor.fetchone()[0]
-        cursor.executemany(
-            f"INSERT INTO {_MIRRORED} ({', '.join(_MIRRORED_COLUMNS)}) VALUES ({marks(len(_MIRRORED_COLUMNS))})",  # noqa: S608
-            given,
-        )
-        cursor.execute(f"SELECT file_id, id FROM {_MIRRORED} WHERE mirror_id = %s AND id > %s", [mirror.pk, newest])  # noqa: S608
-        return dict(cursor.fetchall())
+    insert(_MIRRORED, {"mirror_id": mirror.pk}, ("id", *_MIRRORED_COLUMNS[1:]), given)
+    return ids
 
 
 class Row(NamedTuple):
@@ -198,16 +201,22 @@ def ranges(ids: Collection[int]) -> Iterator[tuple[str, list[int]]]:
         yield f"id IN ({marks(len(chunk))})", chunk
 
 
-def show(file_ids: Collection[int], *, now: datetime) -> None:
-    """Turn these files live, but for those whose name is occupied by a file that a person put or kept there."""
+def show(channel: Channel, file_ids: Collection[int], *, now: datetime) -> None:
+    """Turn these files of the channel live, but for those whose name is occupied by a file that a person put or kept there."""
     at = connection.ops.adapt_datetimefield_value(now)
+    occupied = "state IN ('live', 'yanked', 'held')"
     with connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {_FILES} WHERE channel_id = %s AND {occupied} LIMIT 1", [channel.pk])  # noqa: S608
+        free = ""
+        if cursor.fetchone() is not None:
+            free = (
+                f" AND NOT EXISTS (SELECT 1 FROM {_FILES} AS other WHERE other.channel_id = {_FILES}.channel_id"  # noqa: S608
+                f" AND other.subdir = {_FILES}.subdir AND other.filename = {_FILES}.filename AND other.{occupied})"
+            )
         for condition, ids in ranges(file_ids):
             cursor.execute(
                 f"UPDATE {_FILES} SET state = 'live', reason = '', changed_at = %s"  # noqa: S608
-                f" WHERE {condition} AND state IN ('aside', 'deleted') AND NOT EXISTS (SELECT 1 FROM {_FILES} AS other"
-                f" WHERE other.channel_id = {_FILES}.channel_id AND other.subdir = {_FILES}.subdir"
-                f" AND other.filename = {_FILES}.filename AND other.state IN ('live', 'yanked', 'held'))",
+                f" WHERE {condition} AND state IN ('aside', 'deleted'){free}",
                 [at, *ids],
             )
 

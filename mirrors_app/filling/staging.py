@@ -102,6 +102,7 @@ class Staging:
     def _new_file(self, one: _Kept, blob: Blob) -> NewFile:
         return NewFile(
             record=one.record,
+            facts=one.record.facts,
             sha256=one.bytes.sha256,
             md5=one.bytes.md5,
             size=one.bytes.size,
@@ -127,16 +128,17 @@ def note(
     are taken. Raises QuotaExceeded.
     """
     there = {} if is_empty else _rows_there(channel, files)
-    fresh = [new for key, (new, _) in files.items() if key not in there]
-    ids = rows.insert_files(channel, fresh, now=timezone.now()) if fresh else {}
-    quotas.add(channel, sum(new.size for new in fresh if new.blob_id is not None))
+    fresh = {key: new for key, (new, _) in files.items() if key not in there}
+    ids = dict(zip(fresh, rows.insert_files(channel, list(fresh.values()), now=timezone.now()), strict=True)) if fresh else {}
+    quotas.add(channel, sum(new.size for new in fresh.values() if new.blob_id is not None))
     for key, file in there.items():
         if file.blob_id is None and file.state != FileState.PURGED:
             PackageFile.objects.filter(pk=file.pk).update(blob_id=files[key][0].blob_id)
         ids[key] = file.pk
     noted = MirroredFile.objects.filter(file_id__in=[file.pk for file in there.values()]) if there else MirroredFile.objects.none()
     known = {file_id: (pk, role) for file_id, pk, role in noted.values_list("file_id", "pk", "role")}
-    made = rows.insert_mirrored(mirror, [(new, ids[key], role) for key, (new, role) in files.items() if ids[key] not in known])
+    unknown = [(new, ids[key], role) for key, (new, role) in files.items() if ids[key] not in known]
+    made = dict(zip((file_id for _, file_id, _ in unknown), rows.insert_mirrored(mirror, unknown), strict=True))
     turned = [
         known[ids[key]][0]
         for key, (_, role) in files.items()
