@@ -28,11 +28,11 @@ LISTS = {
 
 
 def run(shop: Workshop) -> Iterator[Row]:
-    """One hub with one web process, on the data folder that all sections share."""
-    data = shop.fill()
+    """One hub with one web process."""
+    data = shop.largest()
     count = QUICK_ENVIRONMENTS if shop.quick else ENVIRONMENTS
     shop.say(f"making {count:,} environments")
-    queries = shop.inside(data, "environments", channel_of(shop.sizes[0]), str(count), *LISTS.values())
+    queries = shop.inside(data, "environments", channel_of(shop.most), str(count), *LISTS.values())
     shop.inside(data, "stack", channel_of(shop.most))
     hub = RunningHub.start(data, {"CONDAHUB_LOG_LEVEL": "WARNING", "CONDAHUB_ACCESS_LOG": "0"})
     try:

@@ -92,6 +92,18 @@ class Workshop:
                     self._big[channel_of(count)][kind] = self.inside(data, "render", channel_of(count), kind)
         return data
 
+    def largest(self) -> Path:
+        """A data folder with the largest channel, whose large files need not be rendered: that of `fill` where it is there by now."""
+        if self._big:
+            return self.fill()
+        data, count = self.folder / "largest", self.most
+        if not data.exists():
+            self.inside(data, "prepare")
+            self.say(f"making a channel of {count:,} records")
+            self.inside(data, "rows", channel_of(count), str(count))
+            self.inside(data, "publish", channel_of(count))
+        return data
+
     def found_while_filling(self, count: int) -> dict[str, Any]:
         """seconds and peak_bytes of the steps "rows", "publish", and of each large file, of the channel of that size."""
         self.fill()
