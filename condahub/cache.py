@@ -1,11 +1,17 @@
-"""Django's Redis cache for a hub that goes on while Redis is down: a cache that does not answer remembers nothing."""
+"""What all processes remember together: in Redis, which may be down and then remembers nothing, or in the database."""
 
 from __future__ import annotations
 
 import logging
+import math
+from datetime import datetime
 from typing import Any
 
+from django.apps import apps
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.redis import RedisCache
+from django.db import router, transaction
+from django.utils import timezone
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -57,3 +63,20 @@ class ForgivingRedisCache(RedisCache):
     def _lost(self, error: RedisError, answer: Any) -> Any:
         log.warning("the cache does not answer: %s", type(error).__name__)
         return answer
+
+
+class SharedCache(DatabaseCache):
+    """Django's cache in the database, in a table that migrations make; it counts right when several processes count at once."""
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        """One more, for as long as it was to be remembered before. Raises ValueError for what is not remembered (any more)."""
+        rows: Any = apps.get_model("accounts", "Remembered")._default_manager
+        name = self.make_and_validate_key(key, version=version)
+        with transaction.atomic(using=router.db_for_write(self.cache_model_class)):
+            known = rows.select_for_update().filter(pk=name, expires__gt=timezone.now()).values_list("expires", flat=True)
+            until: datetime | None = known.first()
+            if until is None:
+                raise ValueError(f"Key '{key}' not found")
+            count: int = self.get(key, version=version) + delta
+            self.set(key, count, timeout=math.ceil((until - timezone.now()).total_seconds()), version=version)
+        return count

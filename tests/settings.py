@@ -40,3 +40,5 @@ if _default["ENGINE"].endswith("sqlite3"):
 # No thread writes counts behind a test's back; tests flush by hand.
 CONDAHUB_COUNT_FLUSH_SECONDS = 86_400.0
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Most tests have no use for it, and many no database; tests/test_cache.py is about the hub's own.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -12,8 +12,9 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from condahub.accounts import cache, checks
-        from condahub.accounts.signin import events
+        from condahub.accounts.signin import events, replay
 
         cache.connect()
         events.connect()
+        replay.connect()
         checks.register_checks()

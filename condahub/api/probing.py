@@ -18,7 +18,7 @@ PROBE_WINDOW_SECONDS = 600
 
 
 class ProbeThrottle(BaseThrottle):
-    """For views that take a new name: 429 after MAX_PROBES unavailable ones in a window (in each process)."""
+    """For views that take a new name: 429 after MAX_PROBES unavailable ones in a window."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         return request.method != "POST" or not is_spent(_key(request))

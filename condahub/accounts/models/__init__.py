@@ -3,6 +3,7 @@
 from condahub.accounts.models.grants import Grant, GrantSource
 from condahub.accounts.models.invitations import Invitation
 from condahub.accounts.models.organizations import Organization, Team
+from condahub.accounts.models.remembered import Remembered
 from condahub.accounts.models.sources import LDAP, MANUAL, OIDC_PREFIX, DirectoryAccount, Flag, GroupRule, RoleSource
 from condahub.accounts.models.tokens import ApiToken, TokenKind, TokenLimit
 from condahub.accounts.models.users import User, UserKind
@@ -19,6 +20,7 @@ __all__ = [
     "GroupRule",
     "Invitation",
     "Organization",
+    "Remembered",
     "RoleSource",
     "Team",
     "TokenKind",
