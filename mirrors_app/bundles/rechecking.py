@@ -84,11 +84,16 @@ class _Carried:
         self._export = export
         self._keys: set[tuple[str, str]] | None = None
 
-    def holds(self, subdir: str, filename: str, sha256: str) -> bool:
+    @property
+    def keys(self) -> set[tuple[str, str]]:
+        """(path, sha256) of each."""
         if self._keys is None:
-            plan = planning.load(self._export.planned)
-            self._keys = {(path, digest) for path, _, digest in plan.files if path.startswith(PACKAGES)}
-        return (f"{PACKAGES}{subdir}/{filename}", sha256) in self._keys
+            files = planning.load(self._export.planned).files if self._export.planned else []
+            self._keys = {(path, digest) for path, _, digest in files if path.startswith(PACKAGES)}
+        return self._keys
+
+    def holds(self, subdir: str, filename: str, sha256: str) -> bool:
+        return (f"{PACKAGES}{subdir}/{filename}", sha256) in self.keys
 
 
 def _closed(channel: Channel, carried: _Carried) -> Iterator[Closed]:
@@ -97,7 +102,7 @@ def _closed(channel: Channel, carried: _Carried) -> Iterator[Closed]:
     for subdir, filename, sha256, state, reason in shut.iterator():
         if carried.holds(subdir, filename, sha256):
             yield Closed(subdir, filename, "purged" if state == FileState.PURGED else "held", reason)
-    if judge_of(channel).says_nothing:
+    if judge_of(channel).says_nothing or not carried.keys:
         return
     if channel.policy_state == "applying":
         raise Unavailable(
