@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,10 +15,10 @@ from rest_framework.response import Response
 from channels_app import listings, selectors
 from channels_app.api import shapes
 from channels_app.api.filters import FileFilter
-from channels_app.models import Channel, PackageFile
-from channels_app.services import copying, hotfix, states
+from channels_app.models import Attestation, Channel, PackageFile
+from channels_app.services import attesting, copying, hotfix, states
 from condahub.accounts.permissions import Permission
-from condahub.api.parsers import InstructionsParser
+from condahub.api.parsers import HubJsonParser, InstructionsParser
 from condahub.api.permissions import Anybody
 from condahub.api.views import HubView
 from condahub.errors import NotFound
@@ -60,6 +61,30 @@ class FileView(_FilesAnswering):
         found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ)
         states.change_state(actor=self.actor, channel=found, verb=states.DELETE, files=[(subdir, filename)])
         return Response(status=204)
+
+
+class AttestationsView(HubView):
+    permission_classes = [Anybody]
+    parser_classes = [HubJsonParser]
+
+    @extend_schema(operation_id="attestations_retrieve", responses=shapes.AttestationAnswer)
+    def get(self, request: Request, channel: str, subdir: str, filename: str) -> Response:
+        """What attests a file: its sidecar's sha256 (CEP-50; "" where nothing does), and who the certificates in it say signed."""
+        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ)
+        file = listings.file_of(self.actor, found, subdir, filename)
+        return self.shown(attesting.current_of(file) or Attestation(file=file), shapes.AttestationAnswer, channel=found)
+
+    @extend_schema(operation_id="attestations_create", request=OpenApiTypes.OBJECT, responses={201: shapes.AttestationAnswer})
+    def post(self, request: Request, channel: str, subdir: str, filename: str) -> Response:
+        """Bring an attestation (CEP-27): the body is a Sigstore bundle, or an array of them; what was there stays.
+
+        Checked are its form, that it speaks of this file, and that its signature is its certificate's. Whether that certificate can be
+        trusted is not: whoever installs finds that out, against the same bundle.
+        """
+        found = selectors.channel_for(self.actor, channel, Permission.PACKAGE_UPLOAD, package_name=filename.rsplit("-", 2)[0])
+        content = orjson.dumps(request.data)
+        made = attesting.attest(actor=self.actor, channel=found, subdir=subdir, filename=filename, content=content)
+        return self.shown(made, shapes.AttestationAnswer, 201, channel=found)
 
 
 class VerbView(_FilesAnswering):

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from channels_app.index.render import FileRow, shown_record
-from channels_app.models import Channel, ChannelKind, FileState, Package, PackageFile, Revision
+from channels_app.models import Attestation, Channel, ChannelKind, FileState, Package, PackageFile, Revision
 from channels_app.statistics import Period
 from condahub.accounts.permissions import Visibility
 from condahub.api.fields import MAX_INTEGER, Answer, HubSerializer, JsonObject, Text, TrueOrFalse, WholeNumber
@@ -143,6 +143,27 @@ class FileDetail(FileAnswer):
     def get_run_exports(self, file: PackageFile) -> dict[str, Any]:
         decoded: dict[str, Any] = msgspec.json.decode(file.run_exports)
         return decoded
+
+
+class SignerAnswer(Answer):
+    identity = serializers.CharField(help_text="As the certificate has it. Nobody looked whether that certificate can be trusted.")
+    issuer = serializers.CharField(allow_blank=True, help_text="Who vouches for the identity, as the certificate has it.")
+
+
+class AttestationAnswer(Answer):
+    """Its channel comes in the context."""
+
+    sha256 = serializers.CharField(allow_blank=True, help_text="Of the sidecar; the record's attestations_sha256.")
+    url = serializers.SerializerMethodField(help_text="Of the sidecar, beside the package.")
+    signers = SignerAnswer(many=True)
+    added_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def get_url(self, made: Attestation) -> str:
+        if not made.sha256:
+            return ""
+        place = f"{made.file.subdir}/{quote(made.file.filename)}.sigs.{made.sha256}"
+        return f"{settings.CONDAHUB_PUBLIC_URL}/channels/{self.context['channel'].name}/{place}"
 
 
 class FileReference(HubSerializer):

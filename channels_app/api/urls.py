@@ -16,6 +16,7 @@ urlpatterns = [
     path("channels/<text:channel>/files", files.FilesView.as_view()),
     path("channels/<text:channel>/files/<text:verb>", files.VerbView.as_view()),
     path("channels/<text:channel>/files/<text:subdir>/<text:filename>", files.FileView.as_view()),
+    path("channels/<text:channel>/files/<text:subdir>/<text:filename>/attestations", files.AttestationsView.as_view()),
     path("channels/<text:channel>/upload/<text:filename>", uploads.UploadView.as_view()),
     path("channels/<text:channel>/uploads", uploads.BatchView.as_view()),
     path("channels/<text:channel>/copy", files.CopyView.as_view()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from django.utils import timezone
 from channels_app import doors, sources
 from channels_app.doors import Door, ServedFile
 from channels_app.index import answers, maps
-from channels_app.models import FileState, Revision
+from channels_app.models import Attestation, FileState, Revision
 from channels_app.services import downloads
 from channels_app.sources import Source, Wanted
 from channels_app.virtual import serving as virtual
@@ -44,6 +45,7 @@ REMEMBERED_OFFERS = 8192
 YEAR_SECONDS = 31_536_000
 # How far the clocks of two nodes may differ.
 CLOCK_SECONDS = 60
+_SIDECAR = re.compile(r"(.+\.(?:conda|tar\.bz2))\.sigs\.([0-9a-f]{64})")
 PACKAGE_TYPES = {".conda": "application/vnd.conda.package.v2", ".tar.bz2": "application/vnd.conda.package.v1"}
 
 
@@ -122,8 +124,11 @@ def _answer(environ: Environ, actor: Actor, rest: str) -> BytesAnswer:
         _check_folder(path, subdir.removesuffix("/shards") if is_shard else subdir)
     if not filename or filename == "index.html":
         return _page(environ, door, number)
+    past = _Past(number, _is_over(moment)) if at else None
     if is_package:
-        return _package(environ, actor, door, _Past(number, _is_over(moment)) if at else None, subdir, filename)
+        return _package(environ, actor, door, past, subdir, filename)
+    if (sidecar := _SIDECAR.fullmatch(filename)) is not None:
+        return _attestation(environ, door, past, subdir, *sidecar.groups())
     if is_shard:
         subdir, sha256 = subdir.removesuffix("/shards"), filename.removesuffix(".msgpack.zst")
         if door.is_virtual and not virtual.may_have_shard(actor, door, subdir, sha256, number, is_past=bool(at)):
@@ -183,11 +188,10 @@ def _scope(door: Door) -> str:
     return "public" if door.visibility == "public" and not door.target.made_of else "private"
 
 
-def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> BytesAnswer:
+def _open_file(door: Door, past: _Past | None, subdir: str, filename: str) -> tuple[Door, ServedFile]:
+    """The file that may be given out, and the door that it is given out at. Raises NotFound, Gone, Forbidden."""
     if len(filename) > MAX_FILENAME_CHARS or "\x00" in filename:
         raise _no_such_file(f"{subdir}/{filename}")
-    # Of a virtual channel a name may come to mean another member's file.
-    may_change = door.is_virtual
     if door.is_virtual:
         door, file = virtual.find(door, subdir, filename) if past is None else virtual.find_past(door, past.number, subdir, filename)
     else:
@@ -199,6 +203,24 @@ def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, sub
     if file.state == FileState.HELD:
         raise Forbidden(f"'{filename}' is held: {file.reason}", code="held", hint="It is shown again when IT releases it.")
     doors.require_open(door, file, filename, is_past=past is not None)
+    return door, file
+
+
+def _attestation(environ: Environ, door: Door, past: _Past | None, subdir: str, filename: str, sha256: str) -> BytesAnswer:
+    """The sidecar of a package (CEP-50), which its own name tells the content of."""
+    door, file = _open_file(door, past, subdir, filename)
+    row = Attestation.objects.filter(file=file.file_id, sha256=sha256).values_list("sidecar", flat=True).first()
+    if row is None:
+        raise _no_such_file(f"{subdir}/{filename}.sigs.{sha256}")
+    control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable"
+    body = bytes(row)
+    return answer_bytes(environ, body, Representation.of(len(body), content_type="application/json", etag=sha256, cache_control=control))
+
+
+def _package(environ: Environ, actor: Actor, door: Door, past: _Past | None, subdir: str, filename: str) -> BytesAnswer:
+    # Of a virtual channel a name may come to mean another member's file.
+    may_change = door.is_virtual
+    door, file = _open_file(door, past, subdir, filename)
     immutable = not (may_change or door.allow_overwrite) or (past is not None and past.is_fixed)
     cache_control = f"{_scope(door)}, max-age={YEAR_SECONDS}, immutable" if immutable else f"{_scope(door)}, no-cache"
     content_type = PACKAGE_TYPES[".conda" if filename.endswith(".conda") else ".tar.bz2"]

@@ -1,5 +1,6 @@
 """The facts of channels, and the constraints that keep them."""
 
+from channels_app.models.attestations import Attestation
 from channels_app.models.channel import Channel, ChannelKind, ChannelName, NameState
 from channels_app.models.downloads import DownloadCount
 from channels_app.models.files import SEEN_LONG_AGO, Blob, Effect, FileState, Package, PackageFile, PackageNeed
@@ -20,6 +21,7 @@ __all__ = [
     "SEEN_LONG_AGO",
     "Advisory",
     "AllowedName",
+    "Attestation",
     "Blob",
     "Channel",
     "ChannelKind",

@@ -12,7 +12,7 @@ from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Channel, ChannelKind, Effect, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.view import View, stamp, view_of
-from channels_app.services import packages, quotas
+from channels_app.services import attesting, packages, quotas
 from condahub.accounts.policy import Actor, Permission, can, require
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Forbidden, NotFound
@@ -122,8 +122,11 @@ def _copy(actor: Actor, source: Channel, target: Channel, original: PackageFile,
         same = _new_row(actor, target, original)
         quotas.add(target, original.size)
     same.state, same.reason, same.patch, same.revoked, same.blob = FileState.LIVE, "", original.patch, original.revoked, original.blob
+    sidecar = attesting.carry(original, same)
     stamp(view, [same])
     same.save()
+    if sidecar is not None:
+        sidecar.save()
     audit(
         actor=actor,
         action="package.copy",

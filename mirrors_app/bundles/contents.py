@@ -154,13 +154,22 @@ def _entry(row: PackageFile, shown: _Shown) -> Entry:
         sha256=row.sha256,
         md5=row.md5,
         size=row.size,
-        record=row.record,
+        record=_unattested(row.record),
         run_exports=shown.run_exports.decode(),
         about=row.about,
         patch=patch,
         revoked=revoked,
         first_seen_ms=int(row.first_sight.timestamp() * 1000),
     )
+
+
+def _unattested(record: str) -> str:
+    """Without the name of a sidecar (CEP-50), which bundles do not carry: a record must not promise it."""
+    if "attestations_sha256" not in record:
+        return record
+    table = orjson.loads(record)
+    table.pop("attestations_sha256", None)
+    return canonical_json(table).decode()
 
 
 def require_open(channel: Channel, row: PackageFile) -> None:
@@ -178,7 +187,7 @@ def entry_of(row: PackageFile) -> Entry:
         sha256=row.sha256,
         md5=row.md5,
         size=row.size,
-        record=row.record,
+        record=_unattested(row.record),
         run_exports=row.run_exports,
         about=row.about,
         patch=row.patch,

@@ -13,12 +13,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.urls import URLPattern, URLResolver
 
+from channels_app.models import PackageFile
+from channels_app.services import applying
 from channels_app.services.channels import create_channel
 from channels_app.services.policies import set_policy, waive
 from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
 from channels_app.services.virtual import create_virtual, reserve
 from condahub.accounts import services
+from condahub.accounts.permissions import SCOPE_BUNDLES
 from condahub.accounts.policy import Actor
 from condahub.events import services as events
 from condahub.events.models import Delivery, DeliveryState, InboxItem
@@ -31,228 +34,231 @@ from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportSt
 from mirrors_app.services import mirrors, runs
 from mirrors_app.services.mirrors import UpstreamSpec
 from tests.api.conftest import ROOT, Api, World
+from tests.attested import make_bundle
 from tests.environments_app.building import make_environments
 
 pytestmark = pytest.mark.django_db
 
 # A letter: the request succeeds (2xx). A dash: refused, with 401 for anonymous and 403 for all others.
-#   a anonymous   u somebody outside   r reader   c contributor   m maintainer   o owner of the organization   s staff
-#   R U F         tokens of the owner with the scopes `read`, `upload` and `full`
+#   a anonymous   u somebody outside   r reader   c contributor   m maintainer   o owner of the organization   s staff   x auditor
+#   R I U C M O F tokens of the owner with each bundle of scopes: read, ci, upload, contribute, maintain, own, full
 # {channel} is private, {public} is public; both belong to the organization {organization}.
 TABLE = """
-GET    hub                                                    a u r c m o s R U F
-GET    schema                                                 a u r c m o s R U F
-GET    permissions                                            a u r c m o s R U F
-GET    me                                                     - u r c m o s R U F
-GET    users                                                  - u r c m o s R U F
-POST   users                                                  - - - - - - s - - -
-GET    users/{username}                                       - - - - - - s - - -
-PATCH  users/{username}                                       - - - - - - s - - -
-DELETE users/{username}                                       - - - - - - s - - -
-GET    organizations                                          - u r c m o s R U F
-POST   organizations                                          - - - - - - s - - -
-GET    organizations/{organization}                           - - r c m o s R - F
-PATCH  organizations/{organization}                           - - - - - o s - - F
-DELETE organizations/{organization}                           - - - - - o s - - F
-POST   organizations/{deleted}/restore                        - - - - - - s - - -
-PUT    organizations/{organization}/quota                     - - - - - - s - - -
-GET    organizations/{organization}/members                   - - - - m o s - - F
-PUT    organizations/{organization}/members/{username}        - - - - - o s - - F
-DELETE organizations/{organization}/members/{member}          - - - - - o s - - F
-GET    organizations/{organization}/teams                     - - - - m o s - - F
-POST   organizations/{organization}/teams                     - - - - - o s - - F
-GET    organizations/{organization}/teams/{team}              - - - - m o s - - F
-PATCH  organizations/{organization}/teams/{team}              - - - - - o s - - F
-DELETE organizations/{organization}/teams/{team}              - - - - - o s - - F
-PUT    organizations/{organization}/teams/{team}/members/{username}    - - - - - o s - - F
-DELETE organizations/{organization}/teams/{team}/members/{username}    - - - - - o s - - F
-GET    organizations/{organization}/grants                    - - - - m o s - - F
-POST   organizations/{organization}/grants                    - - - - - o s - - F
-DELETE organizations/{organization}/grants/{grant}            - - - - - o s - - F
-GET    organizations/{organization}/robots                    - - - - - o s - - F
-POST   organizations/{organization}/robots                    - - - - - o s - - F
-DELETE organizations/{organization}/robots/{robot}            - - - - - o s - - F
-GET    organizations/{organization}/robots/{robot}/tokens     - - - - - o s - - F
-POST   organizations/{organization}/robots/{robot}/tokens     - - - - - o s - - F
-GET    organizations/{organization}/audit                     - - - - - o s - - F
-GET    audit                                                  - - - - - - s - - -
-GET    audit/verify                                           - - - - - - s - - -
-GET    tokens                                                 - u r c m o s R U F
-POST   tokens                                                 - u r c m o s - - F
-GET    tokens/{token}                                         - - - - - o s - - F
-DELETE tokens/{token}                                         - - - - - o s - - F
-POST   tokens/{token}/rotate                                  - - - - - o - - - F
-GET    jobs                                                   - u r c m o s R U F
-GET    jobs/{job}                                             - - r c m o s R - F
-POST   jobs/{job}/cancel                                      - - - - m o s - - F
-GET    jobs/{job}/log                                         - - r c m o s R - F
-GET    event-types                                            - u r c m o s R U F
-GET    inbox                                                  - u r c m o s R U F
-POST   inbox/read                                             - u r c m o s - - F
-PATCH  inbox/{item}                                           - - - - - o - - - F
-GET    subscriptions                                          - u r c m o s - - F
-POST   subscriptions                                          - u r c m o s - - F
-GET    subscriptions/{subscription}                           - - - - - o - - - F
-PATCH  subscriptions/{subscription}                           - - - - - o - - - F
-DELETE subscriptions/{subscription}                           - - - - - o - - - F
-GET    organizations/{organization}/webhooks                  - - - - - o s - - F
-POST   organizations/{organization}/webhooks                  - - - - - o s - - F
-GET    organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
-PATCH  organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
-DELETE organizations/{organization}/webhooks/{webhook}        - - - - - o s - - F
-POST   organizations/{organization}/webhooks/{webhook}/rotate    - - - - - o s - - F
-POST   organizations/{organization}/webhooks/{webhook}/test      - - - - - o s - - F
-GET    organizations/{organization}/webhooks/{webhook}/deliveries    - - - - - o s - - F
-POST   organizations/{organization}/webhooks/{webhook}/deliveries/{delivery}/redeliver    - - - - - o s - - F
-GET    channels/{channel}/policy                              - - r c m o s R - F
-GET    channels/{public}/policy                               - u r c m o s R U F
-PUT    channels/{channel}/policy                              - - - - m o s - - F
-POST   channels/{channel}/policy/preview                      - - - - m o s - - F
-GET    channels/{channel}/hidden                              - - r c m o s R - F
-GET    channels/{public}/hidden                               - u r c m o s R U F
-POST   channels/{channel}/hidden/release                      - - - - m o s - - F
-GET    channels/{channel}/requests                            - - r c m o s R - F
-POST   channels/{channel}/requests                            - - r c m o s R - F
-POST   channels/{public}/requests                             - u r c m o s R U F
-GET    organizations/{organization}/policy                    - - r c m o s R - F
-PUT    organizations/{organization}/policy                    - - - - - o s - - F
-POST   organizations/{organization}/policy/preview            - - - - - o s - - F
-GET    policies                                               - u r c m o s R U F
-PUT    policies                                               - - - - - - s - - -
-POST   policies/preview                                       - - - - - - s - - -
-GET    waivers                                                - u r c m o s R U F
-POST   waivers                                                - - - - m o s - - F
-DELETE waivers/{waiver}                                       - - - - m o s - - F
-GET    advisories                                             - u r c m o s R U F
-POST   advisories                                             - - - - - - s - - -
-GET    requests                                               - u r c m o s R U F
-GET    requests/{request}                                     - - r - m o s - - F
-POST   requests/{request}/approve                             - - - - m o s - - F
-POST   requests/{request}/refuse                              - - - - m o s - - F
-GET    search                                                 a u r c m o s R U F
-GET    channels                                               a u r c m o s R U F
-POST   channels                                               - - - - m o s - - F
-GET    channels/{channel}                                     - - r c m o s R - F
-GET    channels/{public}                                      a u r c m o s R U F
-GET    channels/{virtual}/union                                - - r c m o s R - F
-PUT    channels/{virtual}/union                                - - - - m o s - - F
-GET    channels/{virtual}/union/conflicts                      - - r c m o s R - F
-GET    channels/{virtual}/union/names/{package}                - - r c m o s R - F
-PUT    channels/{virtual}/union/names/{package}                - - - - m o s - - F
-GET    channels/{virtual}/union/reservations                   - - - - m o s - - F
-POST   channels/{virtual}/union/reservations                   - - - - m o s - - F
-POST   channels/{virtual}/union/reservations/release           - - - - m o s - - F
-GET    channels/{channel}/shown-in                             - - r c m o s R - F
-PUT    channels/{channel}/shown-in/{virtual}                   - - - - - o s - - F
-DELETE channels/{channel}/shown-in/{virtual}                   - - - - - o s - - F
-PATCH  channels/{channel}                                     - - - - m o s - - F
-PATCH  channels/{public}                                      - - - - m o s - - F
-DELETE channels/{channel}                                     - - - - - o s - - F
-POST   channels/{channel}/rename                              - - - - - o s - - F
-POST   channels/{closed}/restore                              - - - - - o s - - F
-GET    channels/{channel}/downloads                           - - r c m o s R - F
-GET    channels/{public}/downloads                            a u r c m o s R U F
-GET    channels/{channel}/packages                            - - r c m o s R - F
-GET    channels/{public}/packages                             a u r c m o s R U F
-GET    channels/{channel}/packages/{package}                  - - r c m o s R - F
-GET    channels/{channel}/files                               - - r c m o s R - F
-GET    channels/{public}/files                                a u r c m o s R U F
-GET    channels/{channel}/files/{subdir}/{filename}           - - r c m o s R - F
-DELETE channels/{channel}/files/{subdir}/{filename}           - - - - m o s - - F
-POST   channels/{channel}/files/{verb}                        - - - - m o s - - F
-POST   channels/{channel}/upload/{new}                        - - - c m o s - U F
-POST   channels/{public}/upload/{new}                         - - - c m o s - U F
-POST   channels/{channel}/uploads                             - - - c m o s - U F
-POST   channels/{public}/copy                                 - - - - - o s - - F
-POST   channels/{channel}/hotfix/{subdir}                     - - - - m o s - - F
-GET    channels/{channel}/revisions                           - - r c m o s R - F
-GET    channels/{public}/revisions                            a u r c m o s R U F
-GET    channels/{channel}/revisions/{number}                  - - r c m o s R - F
-GET    channels/{channel}/revisions/{number}/diff             - - r c m o s R - F
-POST   channels/{channel}/revisions/{number}/rollback         - - - - m o s - - F
-PUT    channels/{channel}/revisions/{number}/keep             - - - - m o s - - F
-GET    environments                                           a u r c m o s R U F
-GET    environments/packages                                  a u r c m o s R U F
-GET    environments/affected                                  - u r c m o s R U F
-POST   environments/would-it-solve                            - - - c m o s - - F
-GET    environment-settings                                   - u r c m o s R U F
-PATCH  environment-settings                                   - - - - - - s - - -
-POST   specifications/validate                                - u r c m o s R U F
-GET    organizations/{organization}/environment-settings      - - r c m o s R - F
-PATCH  organizations/{organization}/environment-settings      - - - - - o s - - F
-GET    organizations/{organization}/environments              a u r c m o s R U F
-POST   organizations/{organization}/environments              - - - c m o s - - F
-GET    organizations/{organization}/environments/{environment}          - - r c m o s R - F
-GET    organizations/{organization}/environments/{open}                 a u r c m o s R U F
-PATCH  organizations/{organization}/environments/{environment}          - - - c m o s - - F
-DELETE organizations/{organization}/environments/{environment}          - - - - m o s - - F
-GET    organizations/{organization}/environments/{environment}/settings - - r c m o s R - F
-PATCH  organizations/{organization}/environments/{environment}/settings - - - c m o s - - F
-POST   organizations/{organization}/environments/{environment}/rollback - - - c m o s - - F
-GET    organizations/{organization}/environments/{environment}/grants   - - - - m o s - - F
-POST   organizations/{organization}/environments/{environment}/grants   - - - - - o s - - F
-DELETE organizations/{organization}/environments/{environment}/grants/{environment_grant}   - - - - - o s - - F
-POST   organizations/{organization}/environments/{environment}/retention    - - - - m o s - - F
-GET    organizations/{organization}/environments/{environment}/schedule - - r c m o s R - F
-GET    organizations/{organization}/environments/{open}/schedule        a u r c m o s R U F
-POST   organizations/{organization}/environments/{environment}/schedule - - - c m o s - - F
-POST   organizations/{organization}/environment-retention     - - - - m o s - - F
-GET    organizations/{organization}/environments/{environment}/diff     - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds   - - r c m o s R - F
-POST   organizations/{organization}/environments/{environment}/builds   - - - c m o s - - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}           - - r c m o s R - F
-PATCH  organizations/{organization}/environments/{environment}/builds/{build}           - - - c m o s - - F
-DELETE organizations/{organization}/environments/{environment}/builds/{build}           - - - - m o s - - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/packages  - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts                    - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}         - - r c m o s R - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}         - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}    - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/lock                         - - r c m o s R - F
-GET    organizations/{organization}/environments/{environment}/builds/{build}/wheels/{wheel}/{filename}    - - r c m o s R - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/archive   - - - c m o s - - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/restore   - - - c m o s - - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel    - - - c m o s - - F
-POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - F
-GET    mirrors                                                - u r c m o s R U F
-POST   mirrors                                                - - - - m o s - - F
-GET    mirrors/{mirror}                                       - - r c m o s R - F
-PATCH  mirrors/{mirror}                                       - - - - m o s - - F
-DELETE mirrors/{mirror}                                       - - - - m o s - - F
-GET    mirrors/{mirror}/status                                - - r c m o s R - F
-POST   mirrors/{mirror}/run                                   - - - - m o s - - F
-POST   mirrors/{mirror}/plan                                  - - - - m o s - - F
-GET    mirrors/{mirror}/plans/{plan}                          - - r c m o s R - F
-POST   mirrors/{mirror}/pause                                 - - - - m o s - - F
-POST   mirrors/{mirror}/resume                                - - - - m o s - - F
-POST   mirrors/{mirror}/cancel                                - - - - m o s - - F
-POST   mirrors/{mirror}/approve                               - - - - m o s - - F
-GET    mirrors/{mirror}/runs                                  - - r c m o s R - F
-GET    mirrors/{mirror}/runs/{run}                            - - r c m o s R - F
-GET    mirrors/{mirror}/refusals                              - - r c m o s R - F
-POST   channels/{channel}/mirror                              - - - - m o s - - F
-GET    channels/{channel}/exports                             - - - - - o s - - F
-GET    channels/{public}/exports                              - - - - m o s - - F
-POST   channels/{channel}/exports                             - - - - - o s - - F
-POST   channels/{public}/exports                              - - - - m o s - - F
-GET    exports/{export}                                       - - - - - o s - - F
-DELETE exports/{export}                                       - - - - - o s - - F
-GET    exports/{export}/files/{signature}                     - - - - - o s - - F
-GET    channels/{gap}/imports                                 - - - - m o s - - F
-POST   channels/{gap}/imports                                 - - - - m o s - - F
-GET    imports/{import}                                       - - - - m o s - - F
-DELETE imports/{import}                                       - - - - m o s - - F
-PUT    imports/{import}/files/{signature}                     - - - - m o s - - F
-POST   imports/{imported}/run                                 - - - - m o s - - F
-GET    signing-keys                                           - - - - - - s - - -
-POST   signing-keys                                           - - - - - - s - - -
-POST   signing-keys/rotate                                    - - - - - - s - - -
-DELETE signing-keys/{key}                                     - - - - - - s - - -
-GET    trusted-keys                                           - - - - - - s - - -
-POST   trusted-keys                                           - - - - - - s - - -
-POST   trusted-keys/follow                                    - - - - - - s - - -
-DELETE trusted-keys/{trusted}                                 - - - - - - s - - -
+GET    hub                                                     a u r c m o s x R I U C M O F
+GET    schema                                                  a u r c m o s x R I U C M O F
+GET    permissions                                             a u r c m o s x R I U C M O F
+GET    me                                                      - u r c m o s x R I U C M O F
+GET    users                                                   - u r c m o s x R I U C M O F
+POST   users                                                   - - - - - - s - - - - - - - -
+GET    users/{username}                                        - - - - - - s - - - - - - - -
+PATCH  users/{username}                                        - - - - - - s - - - - - - - -
+DELETE users/{username}                                        - - - - - - s - - - - - - - -
+GET    organizations                                           - u r c m o s x R I U C M O F
+POST   organizations                                           - - - - - - s - - - - - - - -
+GET    organizations/{organization}                            - - r c m o s x R I - C M O F
+PATCH  organizations/{organization}                            - - - - - o s - - - - - - O F
+DELETE organizations/{organization}                            - - - - - o s - - - - - - O F
+POST   organizations/{deleted}/restore                         - - - - - - s - - - - - - - -
+PUT    organizations/{organization}/quota                      - - - - - - s - - - - - - - -
+GET    organizations/{organization}/members                    - - - - m o s x - - - - M O F
+PUT    organizations/{organization}/members/{username}         - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/members/{member}           - - - - - o s - - - - - - O F
+GET    organizations/{organization}/teams                      - - - - m o s x - - - - M O F
+POST   organizations/{organization}/teams                      - - - - - o s - - - - - - O F
+GET    organizations/{organization}/teams/{team}               - - - - m o s x - - - - M O F
+PATCH  organizations/{organization}/teams/{team}               - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/teams/{team}               - - - - - o s - - - - - - O F
+PUT    organizations/{organization}/teams/{team}/members/{username}  - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/teams/{team}/members/{username}  - - - - - o s - - - - - - O F
+GET    organizations/{organization}/grants                     - - - - m o s x - - - - M O F
+POST   organizations/{organization}/grants                     - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/grants/{grant}             - - - - - o s - - - - - - O F
+GET    organizations/{organization}/robots                     - - - - - o s x - - - - - O F
+POST   organizations/{organization}/robots                     - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/robots/{robot}             - - - - - o s - - - - - - O F
+GET    organizations/{organization}/robots/{robot}/tokens      - - - - - o s x - - - - - O F
+POST   organizations/{organization}/robots/{robot}/tokens      - - - - - o s - - - - - - O F
+GET    organizations/{organization}/audit                      - - - - - o s x - - - - - O F
+GET    audit                                                   - - - - - - s x - - - - - - -
+GET    audit/verify                                            - - - - - - s x - - - - - - -
+GET    tokens                                                  - u r c m o s x R I U C M O F
+POST   tokens                                                  - u r c m o s x - - - - - O F
+GET    tokens/{token}                                          - - - - - o s x - - - - - O F
+DELETE tokens/{token}                                          - - - - - o s - - - - - - O F
+POST   tokens/{token}/rotate                                   - - - - - o - - - - - - - O F
+GET    jobs                                                    - u r c m o s x R I U C M O F
+GET    jobs/{job}                                              - - r c m o s x R I - C M O F
+POST   jobs/{job}/cancel                                       - - - - m o s - - - - - M O F
+GET    jobs/{job}/log                                          - - r c m o s x R I - C M O F
+GET    event-types                                             - u r c m o s x R I U C M O F
+GET    inbox                                                   - u r c m o s x R I U C M O F
+POST   inbox/read                                              - u r c m o s x - - - - - - F
+PATCH  inbox/{item}                                            - - - - - o - - - - - - - - F
+GET    subscriptions                                           - u r c m o s x - - - - - - F
+POST   subscriptions                                           - u r c m o s x - - - - - - F
+GET    subscriptions/{subscription}                            - - - - - o - - - - - - - - F
+PATCH  subscriptions/{subscription}                            - - - - - o - - - - - - - - F
+DELETE subscriptions/{subscription}                            - - - - - o - - - - - - - - F
+GET    organizations/{organization}/webhooks                   - - - - - o s - - - - - - O F
+POST   organizations/{organization}/webhooks                   - - - - - o s - - - - - - O F
+GET    organizations/{organization}/webhooks/{webhook}         - - - - - o s - - - - - - O F
+PATCH  organizations/{organization}/webhooks/{webhook}         - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/webhooks/{webhook}         - - - - - o s - - - - - - O F
+POST   organizations/{organization}/webhooks/{webhook}/rotate  - - - - - o s - - - - - - O F
+POST   organizations/{organization}/webhooks/{webhook}/test    - - - - - o s - - - - - - O F
+GET    organizations/{organization}/webhooks/{webhook}/deliveries  - - - - - o s - - - - - - O F
+POST   organizations/{organization}/webhooks/{webhook}/deliveries/{delivery}/redeliver  - - - - - o s - - - - - - O F
+GET    channels/{channel}/policy                               - - r c m o s x R I - C M O F
+GET    channels/{public}/policy                                - u r c m o s x R I U C M O F
+PUT    channels/{channel}/policy                               - - - - m o s - - - - - M O F
+POST   channels/{channel}/policy/preview                       - - - - m o s - - - - - M O F
+GET    channels/{channel}/hidden                               - - r c m o s x R I - C M O F
+GET    channels/{public}/hidden                                - u r c m o s x R I U C M O F
+POST   channels/{channel}/hidden/release                       - - - - m o s - - - - - M O F
+GET    channels/{channel}/requests                             - - r c m o s x R I - C M O F
+POST   channels/{channel}/requests                             - - r c m o s x R I - C M O F
+POST   channels/{public}/requests                              - u r c m o s x R I U C M O F
+GET    organizations/{organization}/policy                     - - r c m o s x R I - C M O F
+PUT    organizations/{organization}/policy                     - - - - - o s - - - - - - O F
+POST   organizations/{organization}/policy/preview             - - - - - o s - - - - - - O F
+GET    policies                                                - u r c m o s x R I U C M O F
+PUT    policies                                                - - - - - - s - - - - - - - -
+POST   policies/preview                                        - - - - - - s - - - - - - - -
+GET    waivers                                                 - u r c m o s x R I U C M O F
+POST   waivers                                                 - - - - m o s - - - - - M O F
+DELETE waivers/{waiver}                                        - - - - m o s - - - - - M O F
+GET    advisories                                              - u r c m o s x R I U C M O F
+POST   advisories                                              - - - - - - s - - - - - - - -
+GET    requests                                                - u r c m o s x R I U C M O F
+GET    requests/{request}                                      - - r - m o s - - - - - M O F
+POST   requests/{request}/approve                              - - - - m o s - - - - - M O F
+POST   requests/{request}/refuse                               - - - - m o s - - - - - M O F
+GET    search                                                  a u r c m o s x R I U C M O F
+GET    channels                                                a u r c m o s x R I U C M O F
+POST   channels                                                - - - - m o s - - - - - M O F
+GET    channels/{channel}                                      - - r c m o s x R I - C M O F
+GET    channels/{public}                                       a u r c m o s x R I U C M O F
+GET    channels/{virtual}/union                                - - r c m o s x R I - C M O F
+PUT    channels/{virtual}/union                                - - - - m o s - - - - - M O F
+GET    channels/{virtual}/union/conflicts                      - - r c m o s x R I - C M O F
+GET    channels/{virtual}/union/names/{package}                - - r c m o s x R I - C M O F
+PUT    channels/{virtual}/union/names/{package}                - - - - m o s - - - - - M O F
+GET    channels/{virtual}/union/reservations                   - - - - m o s - - - - - M O F
+POST   channels/{virtual}/union/reservations                   - - - - m o s - - - - - M O F
+POST   channels/{virtual}/union/reservations/release           - - - - m o s - - - - - M O F
+GET    channels/{channel}/shown-in                             - - r c m o s x R I - C M O F
+PUT    channels/{channel}/shown-in/{virtual}                   - - - - - o s - - - - - - O F
+DELETE channels/{channel}/shown-in/{virtual}                   - - - - - o s - - - - - - O F
+PATCH  channels/{channel}                                      - - - - m o s - - - - - M O F
+PATCH  channels/{public}                                       - - - - m o s - - - - - M O F
+DELETE channels/{channel}                                      - - - - - o s - - - - - - O F
+POST   channels/{channel}/rename                               - - - - - o s - - - - - - O F
+POST   channels/{closed}/restore                               - - - - - o s - - - - - - O F
+GET    channels/{channel}/downloads                            - - r c m o s x R I - C M O F
+GET    channels/{public}/downloads                             a u r c m o s x R I U C M O F
+GET    channels/{channel}/packages                             - - r c m o s x R I - C M O F
+GET    channels/{public}/packages                              a u r c m o s x R I U C M O F
+GET    channels/{channel}/packages/{package}                   - - r c m o s x R I - C M O F
+GET    channels/{channel}/files                                - - r c m o s x R I - C M O F
+GET    channels/{public}/files                                 a u r c m o s x R I U C M O F
+GET    channels/{channel}/files/{subdir}/{filename}            - - r c m o s x R I - C M O F
+DELETE channels/{channel}/files/{subdir}/{filename}            - - - - m o s - - - - - M O F
+GET    channels/{channel}/files/{subdir}/{filename}/attestations  - - r c m o s x R I - C M O F
+POST   channels/{channel}/files/{subdir}/{filename}/attestations  - - - c m o s - - I U C M O F
+POST   channels/{channel}/files/{verb}                         - - - - m o s - - - - - M O F
+POST   channels/{channel}/upload/{new}                         - - - c m o s - - I U C M O F
+POST   channels/{public}/upload/{new}                          - - - c m o s - - I U C M O F
+POST   channels/{channel}/uploads                              - - - c m o s - - I U C M O F
+POST   channels/{public}/copy                                  - - - - - o s - - - - - - O F
+POST   channels/{channel}/hotfix/{subdir}                      - - - - m o s - - - - - M O F
+GET    channels/{channel}/revisions                            - - r c m o s x R I - C M O F
+GET    channels/{public}/revisions                             a u r c m o s x R I U C M O F
+GET    channels/{channel}/revisions/{number}                   - - r c m o s x R I - C M O F
+GET    channels/{channel}/revisions/{number}/diff              - - r c m o s x R I - C M O F
+POST   channels/{channel}/revisions/{number}/rollback          - - - - m o s - - - - - M O F
+PUT    channels/{channel}/revisions/{number}/keep              - - - - m o s - - - - - M O F
+GET    environments                                            a u r c m o s x R I U C M O F
+GET    environments/packages                                   a u r c m o s x R I U C M O F
+GET    environments/affected                                   - u r c m o s x R I U C M O F
+POST   environments/would-it-solve                             - - - c m o s - - - - C M O F
+GET    environment-settings                                    - u r c m o s x R I U C M O F
+PATCH  environment-settings                                    - - - - - - s - - - - - - - -
+POST   specifications/validate                                 - u r c m o s x R I U C M O F
+GET    organizations/{organization}/environment-settings       - - r c m o s x R I - C M O F
+PATCH  organizations/{organization}/environment-settings       - - - - - o s - - - - - - O F
+GET    organizations/{organization}/environments               a u r c m o s x R I U C M O F
+POST   organizations/{organization}/environments               - - - c m o s - - - - C M O F
+GET    organizations/{organization}/environments/{environment}  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{open}        a u r c m o s x R I U C M O F
+PATCH  organizations/{organization}/environments/{environment}  - - - c m o s - - - - C M O F
+DELETE organizations/{organization}/environments/{environment}  - - - - m o s - - - - - M O F
+GET    organizations/{organization}/environments/{environment}/settings  - - r c m o s x R I - C M O F
+PATCH  organizations/{organization}/environments/{environment}/settings  - - - c m o s - - - - C M O F
+POST   organizations/{organization}/environments/{environment}/rollback  - - - c m o s - - - - C M O F
+GET    organizations/{organization}/environments/{environment}/grants  - - - - m o s x - - - - M O F
+POST   organizations/{organization}/environments/{environment}/grants  - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/environments/{environment}/grants/{environment_grant}  - - - - - o s - - - - - - O F
+POST   organizations/{organization}/environments/{environment}/retention  - - - - m o s - - - - - M O F
+GET    organizations/{organization}/environments/{environment}/schedule  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{open}/schedule  a u r c m o s x R I U C M O F
+POST   organizations/{organization}/environments/{environment}/schedule  - - - c m o s - - - - C M O F
+POST   organizations/{organization}/environment-retention      - - - - m o s - - - - - M O F
+GET    organizations/{organization}/environments/{environment}/diff  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds  - - r c m o s x R I - C M O F
+POST   organizations/{organization}/environments/{environment}/builds  - - - c m o s - - - - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}  - - r c m o s x R I - C M O F
+PATCH  organizations/{organization}/environments/{environment}/builds/{build}  - - - c m o s - - - - C M O F
+DELETE organizations/{organization}/environments/{environment}/builds/{build}  - - - - m o s - - - - - M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/packages  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}  - - r c m o s x R I - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}  - - r c m o s x R I - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/artifacts/{artifact}/{platform}  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/lock  - - r c m o s x R I - C M O F
+GET    organizations/{organization}/environments/{environment}/builds/{build}/wheels/{wheel}/{filename}  - - r c m o s x R I - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/archive  - - - c m o s - - - - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/restore  - - - c m o s - - - - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/cancel  - - - c m o s - - - - C M O F
+POST   organizations/{organization}/environments/{environment}/builds/{build}/activate  - - - c m o s - - - - C M O F
+GET    mirrors                                                 - u r c m o s x R I U C M O F
+POST   mirrors                                                 - - - - m o s - - - - - M O F
+GET    mirrors/{mirror}                                        - - r c m o s x R I - C M O F
+PATCH  mirrors/{mirror}                                        - - - - m o s - - - - - M O F
+DELETE mirrors/{mirror}                                        - - - - m o s - - - - - M O F
+GET    mirrors/{mirror}/status                                 - - r c m o s x R I - C M O F
+POST   mirrors/{mirror}/run                                    - - - - m o s - - - - - M O F
+POST   mirrors/{mirror}/plan                                   - - - - m o s - - - - - M O F
+GET    mirrors/{mirror}/plans/{plan}                           - - r c m o s x R I - C M O F
+POST   mirrors/{mirror}/pause                                  - - - - m o s - - - - - M O F
+POST   mirrors/{mirror}/resume                                 - - - - m o s - - - - - M O F
+POST   mirrors/{mirror}/cancel                                 - - - - m o s - - - - - M O F
+POST   mirrors/{mirror}/approve                                - - - - m o s - - - - - M O F
+GET    mirrors/{mirror}/runs                                   - - r c m o s x R I - C M O F
+GET    mirrors/{mirror}/runs/{run}                             - - r c m o s x R I - C M O F
+GET    mirrors/{mirror}/refusals                               - - r c m o s x R I - C M O F
+POST   channels/{channel}/mirror                               - - - - m o s - - - - - M O F
+GET    channels/{channel}/exports                              - - - - - o s - - - - - - O F
+GET    channels/{public}/exports                               - - - - m o s - - - - - M O F
+POST   channels/{channel}/exports                              - - - - - o s - - - - - - O F
+POST   channels/{public}/exports                               - - - - m o s - - - - - M O F
+GET    exports/{export}                                        - - - - - o s - - - - - - O F
+DELETE exports/{export}                                        - - - - - o s - - - - - - O F
+GET    exports/{export}/files/{signature}                      - - - - - o s - - - - - - O F
+GET    channels/{gap}/imports                                  - - - - m o s - - - - - M O F
+POST   channels/{gap}/imports                                  - - - - m o s - - - - - M O F
+GET    imports/{import}                                        - - - - m o s - - - - - M O F
+DELETE imports/{import}                                        - - - - m o s - - - - - M O F
+PUT    imports/{import}/files/{signature}                      - - - - m o s - - - - - M O F
+POST   imports/{imported}/run                                  - - - - m o s - - - - - M O F
+GET    signing-keys                                            - - - - - - s - - - - - - - -
+POST   signing-keys                                            - - - - - - s - - - - - - - -
+POST   signing-keys/rotate                                     - - - - - - s - - - - - - - -
+DELETE signing-keys/{key}                                      - - - - - - s - - - - - - - -
+GET    trusted-keys                                            - - - - - - s - - - - - - - -
+POST   trusted-keys                                            - - - - - - s - - - - - - - -
+POST   trusted-keys/follow                                     - - - - - - s - - - - - - - -
+DELETE trusted-keys/{trusted}                                  - - - - - - s - - - - - - - -
 """
 COLUMNS = {
     "a": (),
@@ -262,8 +268,13 @@ COLUMNS = {
     "m": ("maintainer",),
     "o": ("owner",),
     "s": ("staff",),
+    "x": ("auditor",),
     "R": ("owner", "read"),
+    "I": ("owner", "ci"),
     "U": ("owner", "upload"),
+    "C": ("owner", "contribute"),
+    "M": ("owner", "maintain"),
+    "O": ("owner", "own"),
     "F": ("owner", "full"),
 }
 FILE = {"subdir": "noarch", "filename": "inside-1.0-0.conda"}
@@ -414,11 +425,16 @@ def test_every_url_has_its_row() -> None:
     assert in_table - in_urls == set(), "these rows have no URL"
 
 
+def test_every_bundle_of_scopes_has_its_column() -> None:
+    assert {scope for _, *scopes in filter(None, COLUMNS.values()) for scope in scopes} == set(SCOPE_BUNDLES)
+
+
 @pytest.fixture
 def policy_values(world: World) -> dict[str, Any]:
     """Something that policy hides, an exception from it, and a request by the reader."""
     owner, scope = Actor.of(world.people["owner"]), Scope.of_channel(world.inner)
     set_policy(actor=owner, scope=scope, rules={"names": {"denied": ["shy"]}})
+    applying.apply(channel_id=world.inner.pk)
     world.push(world.inner, name="shy", version="1.0")
     waiver = waive(actor=owner, scope=scope, what="shy ==9", reason="Later.", expires_at=datetime(2999, 1, 1, tzinfo=UTC))
     request, _ = ask(actor=Actor.of(world.people["reader"]), channel=world.inner, spec="shy", reason="Needed.")
@@ -446,6 +462,7 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         **numbers,
         **_make_bundles(world, staff),
         **_make_mirror(world, owner),
+        "attestation": json.dumps(make_bundle(FILE["filename"], PackageFile.objects.get(filename=FILE["filename"]).sha256)),
         "channel": "inner",
         "closed": "shut",
         "deleted": "gone",
@@ -522,6 +539,8 @@ def answer(client: Api, row: Row, values: dict[str, Any], package: bytes) -> int
             response = client.client.post(url, {"files": [SimpleUploadedFile("fresh-1.0-0.conda", package)]})
         elif "/upload/" in row.path:
             response = client.client.generic(row.method, url, data=package, content_type="application/octet-stream")
+        elif row.operation.startswith("POST") and row.path.endswith("/attestations"):
+            response = client.client.post(url, values["attestation"], content_type="application/json")
         else:
             body = json.dumps(BODIES[row.operation]) if row.operation in BODIES else ""
             response = client.client.generic(row.method, url, data=body, content_type="application/json")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from channels_app.models import Channel, PackageFile
+from channels_app.models import Attestation, Channel, PackageFile
 from channels_app.services.channels import update_channel
+from tests.attested import make_bundle
 from tests.channels_app.faces.conftest import House, form_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,10 +47,19 @@ def test_others_may_not(house: House, secret: Channel, package: Make, who: str, 
     assert not PackageFile.objects.exists()
 
 
-def test_an_attestation_is_refused_rather_than_dropped(house: House, secret: Channel, package: Make) -> None:
-    status, said = send(house, "owner", package(), attestation="{}")
-    assert status == 422 and said["code"] == "attestation_unsupported"
-    assert not PackageFile.objects.exists()
+def test_an_attestation_is_kept_with_the_package_and_one_of_another_is_refused_with_it(
+    house: House, secret: Channel, package: Make
+) -> None:
+    path = package()
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    for wrong in ("{}", json.dumps(make_bundle(path.name, "0" * 64))):
+        status, said = send(house, "contributor", path, attestation=wrong)
+        assert status == 422 and said["code"] == "bad_attestation"
+        assert not PackageFile.objects.exists()
+    status, said = send(house, "contributor", path, attestation=json.dumps(make_bundle(path.name, sha256)))
+    assert status == 201 and said["created"]
+    sidecar = Attestation.objects.get()
+    assert json.loads(PackageFile.objects.get().record)["attestations_sha256"] == sidecar.sha256
 
 
 def test_one_package_at_a_time(house: House, secret: Channel, package: Make) -> None:
