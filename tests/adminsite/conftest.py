@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
-from condahub.accounts import services
-from condahub.accounts.policy import SYSTEM
 from condahub.adminsite import dashboard
 from condahub.maintenance import selectors
 from tests.api.conftest import World, _fresh_memories, world
@@ -39,9 +37,7 @@ def staff(world: World) -> Client:
 
 @pytest.fixture
 def auditor(world: World) -> Client:
-    user = services.create_user(actor=SYSTEM, username="auditor")
-    services.promote_user(actor=SYSTEM, user=user, is_auditor=True)
-    return browser(user)
+    return browser(world.people["auditor"])
 
 
 @pytest.fixture

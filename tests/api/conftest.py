@@ -115,6 +115,7 @@ def world(db: None, tmp_path: Path) -> World:
     initialise()
     people = {"admin": services.create_user(actor=SYSTEM, username="root", is_superuser=True)}
     people["staff"] = services.create_user(actor=SYSTEM, username="it", is_staff=True)
+    people["auditor"] = services.create_user(actor=SYSTEM, username="auditor", is_auditor=True)
     people |= {role: services.create_user(actor=SYSTEM, username=role) for role in PEOPLE}
     staff = Actor.of(people["staff"])
     acme = services.create_organization(actor=staff, name="acme", owner=people["owner"])
