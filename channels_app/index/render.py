@@ -201,12 +201,15 @@ def _newest_about(live: list[FileRow]) -> bytes:
 
 
 def shard_index(*, subdir: str, shards: dict[str, bytes], created_at: str) -> bytes:
-    """The uncompressed msgpack of repodata_shards.msgpack.zst. created_at: ISO 8601 of the revision that last changed the subdir."""
+    """The uncompressed msgpack of repodata_shards.msgpack.zst. created_at: ISO 8601 of the revision that last changed the subdir.
+
+    By name, so that the bytes of a revision are the same whoever makes them, from whatever it remembers.
+    """
     return _msgpack.encode(
         {
             "version": 1,
             "info": {"base_url": "./", "shards_base_url": "./shards/", "created_at": created_at, "subdir": subdir},
-            "shards": shards,
+            "shards": dict(sorted(shards.items())),
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -120,8 +121,6 @@ def slowly(request: web.Request, path: Path) -> object:
         return None
 
     async def answer() -> web.StreamResponse:
-        import asyncio
-
         with open(path, "rb") as file:
             data = file.read()
         response = web.StreamResponse(headers={"Content-Length": str(len(data))})
@@ -134,16 +133,42 @@ def slowly(request: web.Request, path: Path) -> object:
     return answer()
 
 
+def all_but_the_last_byte_until(released: threading.Event) -> Callable[[web.Request, Path], object]:
+    def fault(request: web.Request, path: Path) -> object:
+        if not faults.is_package(request.path):
+            return None
+
+        async def answer() -> web.StreamResponse:
+            data = path.read_bytes()
+            response = web.StreamResponse(headers={"Content-Length": str(len(data))})
+            await response.prepare(request)
+            await response.write(data[:-1])
+            while not released.is_set():
+                await asyncio.sleep(0.01)
+            await response.write(data[-1:])
+            return response
+
+        return answer()
+
+    return fault
+
+
 def test_it_is_given_out_while_it_comes_but_for_its_end(large: bytes, server: UpstreamServer) -> None:
-    server.faults.append(slowly)
+    released = threading.Event()
+    server.faults.append(all_but_the_last_byte_until(released))
     fetch = Fetching()
     try:
         flight = fetch.join(_wanted(LARGE))
         assert flight.wait()
         pieces = flight.pieces(0, len(large))
-        assert next(pieces) == large[: len(large) // 10][:262144]
-        assert _here() == 0
+        received = b""
+        while len(received) < len(large) - WITHHELD_BYTES:
+            received += next(pieces)
+        assert received == large[:-WITHHELD_BYTES] and _here() == 0
+        released.set()
+        assert received + b"".join(pieces) == large
     finally:
+        released.set()
         fetch.stop()
 
 
