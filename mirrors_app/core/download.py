@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
-from urllib.parse import urljoin
 
 from condahub.errors import HubError, StorageFull
 from condahub.packages.errors import PackageIdentity, shown
 from condahub.packages.identity import Identity
 from condahub.packages.metadata import read_index
 from condahub.packages.reader import PackageInfo, check_identity
+from mirrors_app.core.addresses import joined
 from mirrors_app.core.errors import Cancelled, UpstreamBroken, UpstreamError, WindowClosed
 from mirrors_app.core.fetch import Fetcher
 from mirrors_app.core.inspector import Depth, Inspector, Item, Outcome
@@ -158,7 +158,7 @@ class Downloader:
         return temporary
 
     def _addresses(self, record: UpstreamRecord) -> list[str]:
-        return [record.url, *(urljoin(base, f"{record.subdir}/{record.filename.replace('+', '%2B')}") for base in self._fallbacks)]
+        return [record.url, *(joined(base, f"{record.subdir}/{record.filename.replace('+', '%2B')}") for base in self._fallbacks)]
 
     def _refuse(self, record: UpstreamRecord, reason: str) -> None:
         self._result.refused.append(Refused(record.subdir, record.filename, reason))

@@ -182,7 +182,9 @@ class Fetcher:
 
     async def _read_plainly(self, url: str, max_bytes: int) -> Answer | None:
         into = _IntoMemory(self, url, max_bytes)
-        return Answer(bytes(into.body), into.validators, self._prepared(url, {})[0]) if await self._plainly(url, {}, into) else None
+        if not await self._plainly(url, {}, into):
+            return None
+        return Answer(bytes(into.body), into.validators, url if url.startswith("s3:") else self._prepared(url, {})[0])
 
     async def _plainly(self, url: str, headers: dict[str, str], into: _IntoParts[Any] | _IntoMemory) -> bool:
         """Ask by the quick way; False where the server does not answer plainly enough for it."""
@@ -273,6 +275,8 @@ class Fetcher:
         """The answer after redirects, each hop checked, credentials with the first origin's hops alone. The caller closes it."""
         assert self._session is not None, "use it as a context manager"
         target, address, sent = self._prepared(url, headers)
+        # What stands beside a file in a bucket is asked for by its s3: address as well, or it would not be signed for.
+        first = target if url.startswith("s3:") else ""
         home = ""
         for _ in range(MAX_REDIRECTS + 1):
             self._check_address(url, target)
@@ -286,7 +290,7 @@ class Fetcher:
                 except BaseException:
                     response.release()
                     raise
-                return response, target
+                return response, url if target == first else target
             home = home or target
             where = response.headers.get("Location", "")
             response.release()

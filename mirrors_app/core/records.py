@@ -6,13 +6,14 @@ import hashlib
 import re
 import sys
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 
 from condahub.errors import HubError
 from condahub.packages.names import MAX_FILENAME_CHARS, PackageFilename, split_filename
+from mirrors_app.core.addresses import joined
 
 DIGEST_BYTES = 16
 SHA256, MD5 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
@@ -160,8 +161,8 @@ def location(*, filename: str, table: dict[str, Any], base_url: str) -> str:
     if not url and not own_base:
         return ""
     try:
-        base = urljoin(base_url, own_base.rstrip("/") + "/") if own_base else base_url
-        target = urljoin(base, url or "./" + filename.replace("+", "%2B"))
+        base = joined(base_url, own_base.rstrip("/") + "/") if own_base else base_url
+        target = joined(base, url or "./" + filename.replace("+", "%2B"))
         scheme, place = urlsplit(target).scheme, urlsplit(target)[:2]
     except ValueError as error:
         raise BadRecord("its record points to what is no address") from error

@@ -8,15 +8,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urljoin
 
 import msgspec
 import orjson
 
 from condahub.packages.errors import shown
 from condahub.packages.names import check_subdir
+from mirrors_app.core.addresses import joined
 from mirrors_app.core.compressed import open_bz2, open_zstd
-from mirrors_app.core.errors import UpstreamBroken, UpstreamError, UpstreamMissing
+from mirrors_app.core.errors import UpstreamBroken, UpstreamDenied, UpstreamError, UpstreamMissing
 from mirrors_app.core.fetch import MIB, Fetcher
 from mirrors_app.core.parts import Validators
 from mirrors_app.core.records import (
@@ -117,6 +117,7 @@ async def read_index(fetcher: Fetcher, channel_url: str, subdir: str, previous: 
     check_subdir(subdir)
     kinds: list[IndexKind] = ["shards", "zst", "json", "bz2"] if shards else ["zst", "json", "bz2"]
     wrong = ""
+    denied: UpstreamDenied | None = None
     for kind in kinds:
         url = f"{channel_url}{subdir}/{FILES[kind]}"
         same = previous is not None and previous.kind == kind and previous.url == url
@@ -124,6 +125,12 @@ async def read_index(fetcher: Fetcher, channel_url: str, subdir: str, previous: 
         try:
             answer = await fetcher.read(url, max_bytes=MAX_INDEX_BYTES, validators=validators)
         except UpstreamMissing:
+            continue
+        except UpstreamDenied as error:
+            # A bucket says 403 of what it does not have to those who may not list it.
+            if not url.startswith("s3:"):
+                raise
+            denied = error
             continue
         if answer.body is None:
             assert previous is not None
@@ -136,11 +143,13 @@ async def read_index(fetcher: Fetcher, channel_url: str, subdir: str, previous: 
             digest=hashlib.sha256(answer.body).hexdigest(),
         )
         try:
-            return await asyncio.to_thread(parse_index, state, subdir, answer.body, base=urljoin(answer.url, "./"))
+            return await asyncio.to_thread(parse_index, state, subdir, answer.body, base=joined(answer.url, "./"))
         except (UpstreamBroken, BadRecord) as error:
             wrong = wrong or str(error)
     if wrong:
         return Reading(subdir, "not_an_index", SubdirState(kind="missing"), reason=wrong)
+    if denied is not None:
+        raise denied
     return Reading(subdir, "missing", SubdirState(kind="missing"), reason="The upstream has no index there.")
 
 
@@ -236,7 +245,7 @@ def _entries(index: _Index) -> Iterator[Entry]:
 
 
 def _folder(base: str, given: object) -> str:
-    return urljoin(base, given.rstrip("/") + "/") if isinstance(given, str) and given else base
+    return joined(base, given.rstrip("/") + "/") if isinstance(given, str) and given else base
 
 
 def _with_extra(state: SubdirState, extra: dict[str, Any], base_url: str) -> SubdirState:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urljoin
 
 from django.db import close_old_connections, connection
 
@@ -24,6 +23,7 @@ from channels_app.sources import Wanted
 from condahub.errors import HubError, NotFound, Unavailable
 from condahub.storage.blobs import TemporaryBlob, blobs
 from condahub.storage.temporary import temporary_folder
+from mirrors_app.core.addresses import joined
 from mirrors_app.core.errors import UpstreamBroken, UpstreamError, UpstreamMissing
 from mirrors_app.lazy import keeping, leases
 from mirrors_app.lazy.flight import Flight
@@ -312,7 +312,7 @@ def _relax() -> None:
 def _addresses(order: _Order, line: Line) -> list[str]:
     beside = f"{order.file.subdir}/{order.file.filename.replace('+', '%2B')}"
     # An index that names another place may have come back to the usual one since.
-    return [*([order.location] if order.location else []), *(urljoin(upstream, beside) for upstream in line.upstreams)]
+    return [*([order.location] if order.location else []), *(joined(upstream, beside) for upstream in line.upstreams)]
 
 
 def _accept(flight: Flight, file: PackageFile, whole: TemporaryBlob, holder: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import urljoin
 
 from django.db import connection, transaction
 
 from channels_app.models import FileState, PackageFile
+from mirrors_app.core.addresses import joined
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.core.target import Known, Publication, SubdirState
 from mirrors_app.filling import rows
@@ -79,12 +79,12 @@ class LazyTarget(ChannelTarget):
         """Where an index names another folder than before, what its records do not place themselves lies there."""
         for subdir, state in states.items():
             before = self._before.get(subdir)
-            old = (before.base_url or urljoin(before.url, "./")) if before is not None and before.url else ""
+            old = (before.base_url or joined(before.url, "./")) if before is not None and before.url else ""
             if old and state.base_url and state.base_url != old:
                 self._move_folder(subdir, old, state.base_url)
 
     def _move_folder(self, subdir: str, old: str, new: str) -> None:
-        is_beside = new in [urljoin(upstream, f"{subdir}/") for upstream in self._upstreams]
+        is_beside = new in [joined(upstream, f"{subdir}/") for upstream in self._upstreams]
         files = PackageFile.objects.filter(channel=self.mirror.channel_id, subdir=subdir)
         placed = Location.objects.filter(file__in=files.values("pk")).order_by("pk")
         moved = [one for one in placed.iterator(chunk_size=CHUNK_FILES) if one.url.startswith(old)]
@@ -103,7 +103,7 @@ class LazyTarget(ChannelTarget):
 
     def _note_locations(self, records: Sequence[UpstreamRecord]) -> None:
         """Where those lie that are not beside the index: before that is known, they are looked for there in vain."""
-        folders = {subdir: [urljoin(upstream, f"{subdir}/") for upstream in self._upstreams] for subdir in {one.subdir for one in records}}
+        folders = {subdir: [joined(upstream, f"{subdir}/") for upstream in self._upstreams] for subdir in {one.subdir for one in records}}
         elsewhere = {one.key: one.url for one in records if not _is_beside(one, folders[one.subdir])}
         if not elsewhere and not Location.objects.filter(file__channel=self.mirror.channel_id).exists():
             return
