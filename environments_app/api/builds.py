@@ -18,6 +18,7 @@ from environments_app.api.filters import BuildFilter, PackageFilter
 from environments_app.models import Build, BuildPackage
 from environments_app.services import builds as services
 from environments_app.services import environments
+from environments_app.services.choices import Choices
 
 
 class _BuildView(HubView):
@@ -43,12 +44,14 @@ class BuildsView(HubView):
         found = selectors.environment_for(self.actor, organization, environment, Permission.BUILD_READ)
         return self.listed(selectors.builds_of(self.actor, found), shapes.BuildAnswer)
 
-    @extend_schema(operation_id="builds_create", request=shapes.SpecificationText, responses={201: shapes.BuildDetail})
+    @extend_schema(operation_id="builds_create", request=shapes.NewBuild, responses={201: shapes.BuildDetail})
     def post(self, request: Request, organization: str, environment: str) -> Response:
         """Have a specification built as the next build; the environment is made when it is not there."""
         existing = selectors.to_build_in(self.actor, organization, environment)
+        given = self.given(shapes.NewBuild)
+        text = given.pop("specification")
         build = services.submit_specification(
-            actor=self.actor, organization=existing, text=self.given(shapes.SpecificationText)["specification"], name=environment
+            actor=self.actor, organization=existing, text=text, name=environment, choices=Choices(**given)
         )
         return self.shown(selectors.build_for(self.actor, build.environment, build.number), shapes.BuildDetail, 201)
 

@@ -19,6 +19,8 @@ from environments_app.models.build import BuildPackage
 from environments_app.services.environments import MAX_DESCRIPTION_CHARS
 from environments_app.spec import MAX_LOCK_SPEC_BYTES
 
+MAX_CHOSEN = 200
+
 
 class ShortBuild(Answer):
     number = serializers.IntegerField()
@@ -93,6 +95,20 @@ class SpecificationText(HubSerializer):
     """The text as it stands in the file; its size is limited in bytes."""
 
     specification = Text(max_length=MAX_LOCK_SPEC_BYTES, trim_whitespace=False)
+
+
+class NewBuild(SpecificationText):
+    """`update` and `keep` name conda packages of the current build."""
+
+    exclude_newer = serializers.DateTimeField(required=False, help_text="Nothing that was made after this moment is chosen.")
+    # The class has the method again when its fields are taken out of it.
+    update = serializers.ListField(  # type: ignore[assignment]
+        child=Text(max_length=128),
+        required=False,
+        max_length=MAX_CHOSEN,
+        help_text="Chosen anew; all others stay at their versions where that goes.",
+    )
+    keep = serializers.ListField(child=Text(max_length=128), required=False, max_length=MAX_CHOSEN, help_text="These stay as they are.")
 
 
 class SpecificationToCheck(SpecificationText):

@@ -17,6 +17,7 @@ from condahub.errors import Conflict, HubError, Unprocessable
 from environments_app.building import folders, locks
 from environments_app.building.context import BuildContext
 from environments_app.models import Phase, SpecificationKind
+from environments_app.services.choices import chosen
 
 _PIP_PHASE = "environments_app.pip.phase"
 _SYSTEM_OF = {
@@ -54,6 +55,7 @@ def solve_request(context: BuildContext) -> Solve:
         cache_folder=str(folders.index_cache(context.build.environment.organization_id)),
         token=context.token,
         timeout_seconds=min(context.limits.solve_seconds, context.remaining_seconds()),
+        **chosen(context.build),
     )
 
 

@@ -50,7 +50,8 @@ def would_it_solve(*, actor: Actor, organization: Organization, environment: Env
         channels = checked.request.channels
         if checked.spec.locked is not None:
             return _answer(lock_from(checked.spec.locked, channels), {}, ())
-        merged = limits.Limits.of(settings_for(organization, environment))
+        merged_settings = settings_for(organization, environment)
+        merged = limits.Limits.of(merged_settings)
         seconds = min(merged.solve_seconds, MAX_QUESTION_SECONDS)
         question = WouldItSolve(
             channels=access.engine_channels(channels),
@@ -58,6 +59,7 @@ def would_it_solve(*, actor: Actor, organization: Organization, environment: Env
             specs=checked.request.dependencies,
             cache_folder=str(folders.index_cache(organization.pk)),
             token=_token(actor, channels),
+            channel_priority=merged_settings.channel_priority,
             timeout_seconds=seconds,
         )
         answer = _pool.ask(

@@ -68,6 +68,7 @@ def _solve(job: JobContext, build: Build, author: Actor, asked: Request) -> HubL
             specs=asked.dependencies,
             cache_folder=str(folders.index_cache(build.environment.organization_id)),
             token=secret,
+            channel_priority=asked.values.get("channel_priority", "strict"),
             timeout_seconds=limits.solve_seconds,
         )
         result = job.run_child(

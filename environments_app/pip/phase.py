@@ -72,6 +72,7 @@ def _resolved(context: BuildContext, lock: HubLock, folder: Path, *, prefix: Pat
             known=wheels.known_paths(organization_id),
             max_bytes=context.limits.environment_bytes,
             timeout_seconds=min(RESOLVE_SECONDS, context.remaining_seconds()),
+            exclude_newer=context.request.get("exclude_newer", ""),
         )
         # The proxy's address is in the request: whatever else the child were to try goes to a port where nothing listens.
         result = context.job.run_child(

@@ -157,6 +157,7 @@ _CHOICES = (
         "It is looked at again by itself",
         [("never", "never"), ("cron", "by the clock"), ("when_newer", "when a channel has newer packages")],
     ),
+    ("channel_priority", "Where several channels have a package", [("strict", "the first one's alone"), ("disabled", "the newest of all")]),
     ("retention_then", "Builds that are let go of are", [("archive", "archived to their lock"), ("delete", "deleted")]),
     ("pip_allowed", "pip is allowed", [("yes", "yes"), ("no", "no")]),
 )
@@ -177,7 +178,7 @@ _GROUPS = (
     ("Again by itself", ("rebuild", "rebuild_cron", "rebuild_time_zone")),
     ("How long builds are kept", ("retention_keep_last", "retention_days", "retention_then")),
     ("Channels and packages", ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages")),
-    ("How it is built", ("default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
+    ("How it is built", ("channel_priority", "default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
     ("Limits", ("solve_seconds", "build_seconds", "environment_bytes")),
 )
 

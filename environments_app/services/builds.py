@@ -31,6 +31,7 @@ from environments_app.models import (
 )
 from environments_app.models.states import check_transition
 from environments_app.services import environments, sharing
+from environments_app.services.choices import Choices
 from environments_app.services.policies import settings_for
 from environments_app.services.requests import Request, request_for
 from environments_app.spec import Problem, Spec, SpecInvalid, parse
@@ -66,7 +67,15 @@ def may_submit(actor: Actor, organization: Organization, environment: Environmen
         require(actor, Permission.BUILD_CREATE, environment)
 
 
-def submit_specification(*, actor: Actor, organization: Organization, text: str, name: str = "", description: str | None = None) -> Build:
+def submit_specification(
+    *,
+    actor: Actor,
+    organization: Organization,
+    text: str,
+    name: str = "",
+    description: str | None = None,
+    choices: Choices | None = None,
+) -> Build:
     """Have a specification built; the environment is made when it is not there. Its name: `name`, else the specification's.
 
     Raises Forbidden, SpecInvalid, Conflict. The same specification that still waits or runs is
@@ -89,6 +98,7 @@ def submit_specification(*, actor: Actor, organization: Organization, text: str,
         environment = environments.lock(environment)
         if environment.archived_at is not None:
             raise Conflict(f"'{environment}' is archived.", code="environment_archived", hint="Bring it back first.")
+        request.values.update((choices or Choices()).values(actor, environment, kind))
         return _queue(actor, environment, Validated(kind, spec, request), text)
 
 

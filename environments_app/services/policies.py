@@ -15,6 +15,7 @@ from django.utils import timezone
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import HUB, Actor, Permission, require
 from condahub.audit.services import record as audit
+from condahub.engine.protocol import ChannelPriority
 from condahub.errors import Unprocessable
 from condahub.jobs import clock
 from environments_app.models import ArtifactKind, Environment, EnvironmentSettings, Rebuild
@@ -39,6 +40,7 @@ class Merged:
     default_platforms: tuple[str, ...] = ("linux-64",)
     allowed_platforms: frozenset[str] | None = None
     virtual_packages: Mapping[str, str] = field(default_factory=dict)
+    channel_priority: ChannelPriority = "strict"
     artifacts: tuple[str, ...] = ()
     pip_allowed: bool = True
     pip_index: str = ""
@@ -203,6 +205,7 @@ SETTINGS: dict[str, _Setting] = {
     "default_platforms": _Setting(_list_of(_one_of(PLATFORMS)), _nearest),
     "allowed_platforms": _Setting(_list_of(_one_of(PLATFORMS)), _common),
     "virtual_packages": _Setting(_virtual, _joined),
+    "channel_priority": _Setting(_text(_one_of(("strict", "disabled"))), _last),
     "artifacts": _Setting(_list_of(_one_of(ArtifactKind.values)), _nearest),
     "pip_allowed": _Setting(_flag, all),
     "pip_index": _Setting(_text(_index), _last),

@@ -52,6 +52,8 @@ def request_for(actor: Actor, spec: Spec, merged: Merged) -> Request:
         "virtual_packages": dict(sorted(merged.virtual_packages.items())),
         "artifacts": sorted(merged.artifacts),
     }
+    if merged.channel_priority != Merged.channel_priority:
+        values["channel_priority"] = merged.channel_priority
     return Request(tuple(channels), dependencies, pip, platforms, spec.notes, values)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from condahub.accounts.policy import Actor
-from environments_app.models import Redistribution
+from condahub.engine.lock import CondaRecord, HubLock, LockedChannel, PlatformLock
+from environments_app.building.outcome import keep_lock
+from environments_app.models import Build, Redistribution
+from environments_app.services.choices import chosen
 from environments_app.services.environments import create_environment
 from tests.api.conftest import Api, World
 from tests.environments_app.building import SPEC, Submit, finish
@@ -35,6 +40,34 @@ def test_a_specification_is_checked_line_by_line_and_nothing_is_recorded(world: 
     hidden = world.api("outsider").do("POST", "specifications/validate", {"specification": "channels:\n- inner\n"})
     unknown = world.api("outsider").do("POST", "specifications/validate", {"specification": "channels:\n- inter\n"})
     assert hidden["problems"][0]["detail"].replace("inner", "inter") == unknown["problems"][0]["detail"]
+
+
+def test_a_build_updates_what_is_named_and_keeps_the_rest(world: World, submit: Submit) -> None:
+    """What the solver is asked then; that it does so is the engine's to show."""
+    api, posted = world.api("contributor"), {"specification": SPEC}
+    refused = api("POST", f"{TOOLS}/builds", {**posted, "update": ["open"]})
+    assert refused.status_code == 403 or refused.json()["code"] == "no_such_build"
+    first = finish(submit(text=SPEC + "  - other\n"))
+    records = tuple(
+        CondaRecord(name=name, version="1.0", build="0", subdir="noarch", filename=f"{name}-1.0-0.conda", sha256="ab" * 32, channel="outer")
+        for name in ("open", "other")
+    )
+    lock = HubLock.of(channels=[LockedChannel("outer", 1)], platforms={"linux-64": PlatformLock(conda=records)})
+    Build.objects.filter(pk=first.pk).update(lock=keep_lock(lock))
+    body = {**posted, "update": ["open"], "keep": ["Other"], "exclude_newer": "2026-05-01T02:00:00+02:00"}
+    made = api.do("POST", f"{TOOLS}/builds", body, 201)
+    assert made["number"] == 2 and made["request"]["exclude_newer"] == "2026-05-01T00:00:00+00:00"
+    assert api.do("POST", f"{TOOLS}/builds", body, 201)["number"] == 2 and api.do("POST", f"{TOOLS}/builds", posted, 201)["number"] == 3
+    asked = chosen(Build.objects.get(number=2))
+    assert [record.name for record in asked["previous"].platform("linux-64").conda] == ["other"] and asked["keep"] == ("other",)
+    assert asked["exclude_newer"] == datetime(2026, 5, 1, tzinfo=UTC) and asked["channel_priority"] == "strict"
+    only_kept = api.do("POST", f"{TOOLS}/builds", {**posted, "keep": ["open"]}, 201)
+    asked = chosen(Build.objects.get(number=only_kept["number"]))
+    assert [record.name for record in asked["previous"].platform("linux-64").conda] == ["open"]
+    for wrong, status in ({"update": ["absent"]}, 422), ({"keep": [7]}, 400), ({"exclude_newer": "soon"}, 400), ({"upgrade": []}, 400):
+        assert api("POST", f"{TOOLS}/builds", {**posted, **wrong}).status_code == status, wrong
+    world.api("owner").do("PATCH", "organizations/acme/environment-settings", {"values": {"channel_priority": "disabled"}})
+    assert api.do("POST", f"{TOOLS}/builds", posted, 201)["request"]["channel_priority"] == "disabled"
 
 
 def test_lists_hold_what_the_asker_may_see_and_count_nothing_else(world: World, submit: Submit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +137,27 @@ def create(session: Session, environment: str, file: Path | None, visibility: st
 @env.command()
 @click.argument("environment")
 @click.option("--file", "-f", "file", type=_FILE, help="environment.yml or a lock file ('-': standard input); else the last one again.")
+@click.option(
+    "--update", multiple=True, metavar="PACKAGE", help="Choose this anew; all others stay at the current build's versions where that goes."
+)
+@click.option("--keep", multiple=True, metavar="PACKAGE", help="Leave this as it is in the current build.")
+@click.option("--exclude-newer", type=click.DateTime(), help="Choose nothing that was made after this moment (UTC).")
 @click.option("--no-wait", is_flag=True, help="Do not wait for it.")
 @remote
-def build(session: Session, environment: str, file: Path | None, no_wait: bool) -> None:
+def build(
+    session: Session,
+    environment: str,
+    file: Path | None,
+    update: tuple[str, ...],
+    keep: tuple[str, ...],
+    exclude_newer: datetime | None,
+    no_wait: bool,
+) -> None:
     """Build a specification as the next build of ENVIRONMENT, which is made if it is not there."""
     name = Name.of(environment)
+    chosen: dict[str, Any] = {key: list(names) for key, names in (("update", update), ("keep", keep)) if names}
+    if exclude_newer is not None:
+        chosen["exclude_newer"] = exclude_newer.replace(tzinfo=UTC).isoformat()
     text = _specification(file) if file is not None else None
     with session.connect() as hub:
         if text is None:
@@ -148,7 +165,7 @@ def build(session: Session, environment: str, file: Path | None, no_wait: bool) 
             if not newest:
                 raise Usage(f"{name} has no build whose specification could be built again.", hint="Give one: --file environment.yml")
             text = hub.get(f"{name.path}/builds/{newest[0]['number']}")["specification"]
-        started = hub.post(f"{name.path}/builds", {"specification": text})
+        started = hub.post(f"{name.path}/builds", {"specification": text, **chosen})
         ended = started if no_wait else wait(session, hub, name, started["number"])
     session.show(ended, _built(name, ended))
 
