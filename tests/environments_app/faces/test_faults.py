@@ -1,4 +1,13 @@
-"""What conda-store is known to get wrong, and is right here; what other tests of these folders do not show already."""
+"""What conda-store is known to get wrong, and is right here: what other tests do not show already.
+
+Those show: hundreds of queries for a list (test_conda_store: ..._takes_the_same_few_queries_however_long; the rate, and a build's time
+beside bare py-rattler's: `make bench`). A broker that wedges, lost builds that wait for ever (jobs/test_services, test_workers;
+test_build_lifecycle: a_build_whose_job_ended_without_it...; test_build_real: a_worker_that_is_killed...; test_locked_builds). No time
+limit, no cancelling (test_build_real: ..._takes_too_much..., ..._cancelled_in_any_phase). Deleted environments that answer, an active
+build that can be deleted, `_` in a search, any origin let in, who signs in becomes an administrator (test_conda_store). Folders and
+caches that can be written to (engine/test_install: a_prefix_and_its_cache_are_read_only...). Logs rewritten at each line
+(jobs/test_context: the_log_is_appended...).
+"""
 
 from __future__ import annotations
 
