@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 
@@ -23,8 +25,8 @@ from mirrors_app.filling.target import ChannelTarget
 from mirrors_app.models import Mirror, MirroredFile, SyncRun
 from mirrors_app.services.configuring import core_config
 from tests.mirrors_app.core.conftest import QUICK
-from tests.mirrors_app.core.faults import Status, is_package
-from tests.mirrors_app.core.test_properties import STEPS
+from tests.mirrors_app.core.faults import Status
+from tests.mirrors_app.core.test_properties import STEPS, PowerCut, is_hit
 from tests.mirrors_app.core.upstream_server import Channel as Upstream
 from tests.mirrors_app.core.upstream_server import UpstreamServer
 from tests.mirrors_app.world import make_mirror, shown
@@ -36,20 +38,45 @@ _numbers = count()
 
 def bring(mirror: Mirror, **given: Any) -> RunReport:
     """One run as its job does it, with short waits between attempts."""
-    cancelled = given.pop("cancelled", lambda: False)
+    cancelled, cut = given.pop("cancelled", lambda: False), given.pop("cut", 0)
     publish_dirty(mirror.channel_id, waiting=True)
     run = SyncRun.objects.create(mirror=mirror, started_at=timezone.now())
     target = ChannelTarget(mirror, run)
     try:
         with core_config(mirror) as config:
-            return asyncio.run(sync(replace(config, fetch=QUICK), target, cancelled=cancelled))
+            used: Any = Cutting(target, cut) if cut else target
+            return asyncio.run(sync(replace(config, fetch=QUICK), used, cancelled=cancelled))
     finally:
         target.close()
         run.delete()
 
 
+class Cutting:
+    """A channel's target whose run ends at its so-many-th statement, wherever that stands: what was committed before it stays."""
+
+    def __init__(self, target: ChannelTarget, step: int) -> None:
+        self._target, self._left = target, step
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with connection.execute_wrapper(self._statement):
+                return found(*args, **kwargs)
+
+        return call if callable(found) and name not in ("temporary", "discard", "close") else found
+
+    def _statement(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            raise PowerCut
+        return execute(sql, params, many, context)
+
+
 @pytest.mark.parametrize(("form", "removed"), [("shards", "keep"), ("zst", "drop")])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS)
 def test_any_history_ends_as_a_fresh_mirror(form: str, removed: str, steps: list[tuple[str, Any]]) -> None:
     number = next(_numbers)
@@ -112,6 +139,9 @@ def _step(upstream: Upstream, server: UpstreamServer, mirror: Mirror, what: str,
     elif what == "cancelled":
         before = sum(server.packages().values())
         bring(mirror, cancelled=lambda: sum(server.packages().values()) - before >= where)
+    elif what == "cut":
+        with suppress(PowerCut):
+            bring(mirror, cut=where)
     else:
-        server.faults = [Status(500, lambda path: is_package(path) and hash(path) % 5 == where % 5, times=0)]
+        server.faults = [Status(500, lambda path: is_hit(path, where), times=0)]
         bring(mirror)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,17 +28,54 @@ STEPS = st.lists(
         st.tuples(st.just("hotfix"), PLACES),
         st.tuples(st.just("run"), st.just(None)),
         st.tuples(st.just("cancelled"), st.integers(0, 3)),
-        st.tuples(st.just("failing"), st.integers(0, 5)),
+        st.tuples(st.just("failing"), st.integers(0, 4)),
+        # The run ends at its so-many-th step with the target, whatever that is.
+        st.tuples(st.just("cut"), st.integers(1, 80)),
     ),
     min_size=3,
     max_size=14,
 )
 
 
+class PowerCut(Exception):
+    """The run is over in the middle of whatever it did."""
+
+
+class Cutting:
+    """A target whose calls end in a PowerCut before or after the so-many-th; `discard` and `close` still work."""
+
+    def __init__(self, target: FolderTarget, step: int) -> None:
+        self._target, self._left = target, step
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not callable(found) or name in ("discard", "close"):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._step()
+            result = found(*args, **kwargs)
+            self._step()
+            return result
+
+        return call
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise PowerCut
+
+
+def is_hit(path: str, number: int) -> bool:
+    """One package in five, the same ones in each process."""
+    return is_package(path) and crc32(path.encode()) % 5 == number
+
+
 def mirror(server: UpstreamServer, folder: Path, **given: Any) -> RunReport:
-    cancelled = given.pop("cancelled", lambda: False)
+    cancelled, cut = given.pop("cancelled", lambda: False), given.pop("cut", 0)
     with FolderTarget(folder) as target:
-        return asyncio.run(sync(config_for(server, shrink_share=1.0, **given), target, cancelled=cancelled))
+        used: Any = Cutting(target, cut) if cut else target
+        return asyncio.run(sync(config_for(server, shrink_share=1.0, **given), used, cancelled=cancelled))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -50,7 +89,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("form", ["shards", "zst"])
 @pytest.mark.parametrize("removed", ["keep", "drop"])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS)
 def test_any_history_ends_as_a_fresh_mirror(form: str, removed: str, steps: list[tuple[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
@@ -102,6 +143,9 @@ def _step(channel: Channel, server: UpstreamServer, folder: Path, what: str, whe
     elif what == "cancelled":
         before = sum(server.packages().values())
         mirror(server, folder, removed=removed, cancelled=lambda: sum(server.packages().values()) - before >= where)
+    elif what == "cut":
+        with suppress(PowerCut):
+            mirror(server, folder, removed=removed, cut=where)
     else:
-        server.faults = [Status(500, lambda path: is_package(path) and hash(path) % 5 == where % 5, times=0)]
+        server.faults = [Status(500, lambda path: is_hit(path, where), times=0)]
         mirror(server, folder, removed=removed)
