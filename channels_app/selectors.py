@@ -29,8 +29,11 @@ def channel_for(actor: Actor, name: str, permission: Permission, *, package_name
     Raises NotAuthenticated (anonymous) or Forbidden.
     """
     channel = channel_by_name(name)
-    if channel is not None and can(actor, permission, channel.target(package_name)):
-        return channel
+    if channel is not None:
+        target = channel.target(package_name)
+        channel.known_parts = target.made_of
+        if can(actor, permission, target):
+            return channel
     if actor.user is None:
         raise NotAuthenticated()
     raise Forbidden()

@@ -62,6 +62,9 @@ class Channel(models.Model):
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # What a virtual one is made of, as it was when somebody's right to it was asked: for the rest of that request.
+    known_parts: tuple[AccessTarget, ...] | None = None
+
     objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()
 
     class Meta:
@@ -86,15 +89,18 @@ class Channel(models.Model):
 
     def target(self, package_name: str = "") -> AccessTarget:
         """What policy needs to know of this channel, or of one package name in it; one query for a virtual one's members."""
-        members = self.virtual_members.filter(shared_by="").select_related("member__organization") if self.is_virtual else ()
         return AccessTarget(
             organization_id=self.organization_id,
             channel_id=self.pk,
             package_name=package_name,
             visibility=self.visibility,
             personal=self.organization.personal_of_id is not None,
-            made_of=tuple(one.member.access_target for one in members if one.member.visibility != Visibility.PUBLIC),
+            made_of=self._parts() if self.known_parts is None else self.known_parts,
         )
+
+    def _parts(self) -> tuple[AccessTarget, ...]:
+        members = self.virtual_members.filter(shared_by="").select_related("member__organization") if self.is_virtual else ()
+        return tuple(one.member.access_target for one in members if one.member.visibility != Visibility.PUBLIC)
 
 
 class NameState(models.TextChoices):

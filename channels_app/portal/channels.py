@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from channels_app import listings
 from channels_app.models import Channel
-from channels_app.portal import reads
+from channels_app.portal import reads, union_packages
 from channels_app.portal.frame import channel_for, head
 from channels_app.services import channels as services
 from condahub.accounts import selectors as accounts
@@ -127,6 +127,8 @@ def channel(request: PortalRequest, channel: str) -> HttpResponseBase:
     found = channel_for(request, channel)
     if found.name != channel:
         return done(request, reverse("channels:channel", args=[found.name]), f"'{channel}' is called '{found.name}' now.")
+    if found.is_virtual:
+        return union_packages.packages(request, found)
     filters = {name: asked(request, name) for name in ("q", "platform")}
     rows = listings.packages_of(request.actor, found).defer("description")
     if filters["q"]:

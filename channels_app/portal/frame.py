@@ -44,10 +44,12 @@ def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = Tr
     revision = history.revisions_of(channel).first() if whole else None
     known = [one for one in _tabs if not (actor.is_anonymous and one.key in SIGNED_IN_TABS)]
     known += [one for one, shown_for in _extra_tabs if shown_for(channel)]
+    # Asked for once: of a virtual channel it takes a query.
+    target = channel.access_target
     tabs = [
         {"key": one.key, "label": one.label, "path": reverse(one.url_name, args=[channel.name])}
         for one in sorted(known, key=lambda one: one.order)
-        if can(actor, one.permission, _asked_of(channel, one.permission))
+        if can(actor, one.permission, channel.organization if one.permission is Permission.ORGANIZATION_AUDIT else target)
     ]
     return {
         "channel": channel,
@@ -58,7 +60,7 @@ def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = Tr
         "platforms": platforms(revision),
         "paste": lines.use(channel),
         "address": lines.address(channel),
-        "may_upload": channel.kind == ChannelKind.HOSTED and can(actor, Permission.PACKAGE_UPLOAD, channel),
+        "may_upload": channel.kind == ChannelKind.HOSTED and can(actor, Permission.PACKAGE_UPLOAD, target),
         "knows_organization": knows_organization(actor, channel),
     }
 
@@ -85,7 +87,3 @@ def sentence(channel: Channel, revision: Revision | None) -> str:
     if len(names) > PLATFORMS_IN_A_SENTENCE + 1:
         names = [*names[:PLATFORMS_IN_A_SENTENCE], f"{len(names) - PLATFORMS_IN_A_SENTENCE} more platforms"]
     return f"{counted(number, 'file')} for {listed(names)}; revision {revision.number} was made {ago(revision.created_at)}."
-
-
-def _asked_of(channel: Channel, permission: Permission) -> Any:
-    return channel.organization if permission is Permission.ORGANIZATION_AUDIT else channel

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.conf import settings
+from django.db.models import F, Q, QuerySet, Sum
 from django.urls import reverse
 
 from channels_app.models import Channel, Package
-from channels_app.portal import channels, lines, reads, requests
+from channels_app.portal import channels, lines, reads, requests, unions
+from channels_app.portal.frame import register_tab
 from condahub.accounts.policy import Actor, Permission
 from condahub.portal import registry
 from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel, Tab
@@ -24,6 +26,7 @@ def register() -> None:
     registry.register_welcome("/ui/channels")
     registry.register_navigation(NavigationEntry("Requests", "message-circle", "/ui/requests", 60))
     registry.register_panel(Panel("requests/panel.html", requests.waiting_panel, 15))
+    register_tab(Tab("union", "Made of", "channels:union", Permission.CHANNEL_READ, 5), unions.is_virtual)
     registry.register_organization_tab(Tab("policy", "Policy", "packages:organization_policy", Permission.ORGANIZATION_READ, 50))
     registry.register_panel(Panel("channels/panels/mine.html", my_channels, 20))
     registry.register_organization_panel(OrganizationPanel("channels/panels/organization.html", channels.organization_panel, 10))
@@ -51,8 +54,16 @@ def my_channels(actor: Actor) -> dict[str, Any]:
         "first_steps": filled is None,
         "to_fill": empty,
         "may_create": bool(channels.homes(actor)) if filled is None else True,
+        "commands": _first_commands(actor, empty.name if empty is not None else "") if filled is None else {},
         "paste": dataclasses.replace(lines.use(filled), title=f"Use {filled.name}") if filled is not None else None,
     }
+
+
+def _first_commands(actor: Actor, channel: str) -> dict[str, str]:
+    """What the first steps are in a terminal, ready to be copied."""
+    name = channel or f"{actor.user.username if actor.user is not None else 'my'}-tools"
+    login = f"condahub login {settings.CONDAHUB_PUBLIC_URL}"
+    return {"create": f"{login}\ncondahub channel create {name}", "upload": f"{login}\ncondahub upload {name} *.conda"}
 
 
 def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
@@ -81,10 +92,10 @@ def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
     ]
 
 
-def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:
+def used_bytes(organization_ids: Collection[int]) -> list[QuerySet[Any, Any]]:
     """Logical bytes of all channels, those in their grace period included, as quotas count them."""
     rows = Channel.objects.filter(organization_id__in=organization_ids).order_by().values_list("organization_id")
-    return dict(rows.annotate(total=Sum("used_bytes")))
+    return [rows.annotate(total=Sum("used_bytes"))]
 
 
 def audit_link(target: str) -> str:

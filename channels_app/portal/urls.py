@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from channels_app.portal import channels, copies, packages, policies, readers, requests, revisions, rights, uploads
+from channels_app.portal import channels, copies, packages, policies, readers, requests, revisions, rights, unions, uploads
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 app_name = "channels"
@@ -10,7 +10,11 @@ app_name = "channels"
 urlpatterns: list[URLPattern] = [
     path("", channels.channel_list, name="list"),
     path("/new", channels.channel_new, name="new"),
+    path("/new/virtual", unions.union_new, name="union_new"),
     path("/<text:channel>", channels.channel, name="channel"),
+    path("/<text:channel>/union", unions.union, name="union"),
+    path("/<text:channel>/union/names", unions.union_names, name="union_names"),
+    path("/<text:channel>/union/change", unions.union_change, name="union_change"),
     path("/<text:channel>/packages/<text:package>", packages.package, name="package"),
     path("/<text:channel>/packages/<text:package>/needed-by", packages.needed_by, name="needed_by"),
     path("/<text:channel>/packages/<text:package>/copy", copies.copy_files, name="copy"),

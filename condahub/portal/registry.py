@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from condahub.accounts.models import Organization
 from condahub.accounts.permissions import Permission
 from condahub.accounts.policy import Actor
@@ -67,7 +69,7 @@ class Found:
 
 
 Search = Callable[[Actor, str, int], Sequence[Found]]
-Usage = Callable[[Collection[int]], dict[int, int]]
+Usage = Callable[[Collection[int]], Sequence[QuerySet[Any, Any]]]
 LinkOf = Callable[[str], str]
 TokenPastes = Callable[[Actor, str, NewToken], Sequence[Paste]]
 
@@ -108,7 +110,7 @@ def register_search(search: Search, *, order: int) -> None:
 
 
 def register_usage(usage: Usage) -> None:
-    """`usage(organization_ids)` answers in one query how many logical bytes each holds."""
+    """`usage(organization_ids)` gives rows of (organization id, logical bytes), unasked: those of all apps are one query."""
     _usages.append(usage)
 
 
@@ -152,11 +154,11 @@ def search(actor: Actor, text: str, limit: int) -> list[Found]:
 
 
 def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:
-    """Logical bytes by organization; a query an app."""
+    """Logical bytes by organization, as quotas count them; one query for all apps."""
     total = dict.fromkeys(organization_ids, 0)
-    for usage in _usages if organization_ids else ():
-        for pk, nbytes in usage(organization_ids).items():
-            total[pk] = total.get(pk, 0) + nbytes
+    rows = [one for usage in _usages for one in usage(organization_ids)] if organization_ids else []
+    for pk, nbytes in rows[0].union(*rows[1:], all=True) if rows else ():
+        total[pk] = total.get(pk, 0) + (nbytes or 0)
     return total
 
 

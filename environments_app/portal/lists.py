@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, Q
 from django.http import HttpResponseBase
 
@@ -75,7 +76,15 @@ def my_environments(actor: Actor) -> dict[str, Any] | None:
     """For the dashboard: those whose newest build came last, in one query."""
     newest_first = reads.with_builds(actor, reads.mine(actor)).order_by(F("newest_id").desc(nulls_last=True), "pk")
     rows = list(newest_first[: MINE_SHOWN + 1])
-    return {"rows": reads.rows_of(rows[:MINE_SHOWN]), "more": len(rows) > MINE_SHOWN} if actor.roles() else None
+    if not actor.roles():
+        return None
+    return {"rows": reads.rows_of(rows[:MINE_SHOWN]), "more": len(rows) > MINE_SHOWN, "command": "" if rows else _first_command(actor)}
+
+
+def _first_command(actor: Actor) -> str:
+    """What makes a first environment, ready to be copied: in the personal organization, which is called as its person is."""
+    home = actor.user.username.lower() if actor.user is not None and settings.CONDAHUB_PERSONAL_ORGANIZATIONS else "ORGANIZATION"
+    return f"condahub env create {home}/analysis -f environment.yml"
 
 
 def organization_panel(actor: Actor, organization: Organization) -> dict[str, Any]:

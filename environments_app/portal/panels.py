@@ -22,7 +22,7 @@ def register() -> None:
     registry.register_organization_tab(Tab("environments", "Environments", "environments:organization", Permission.ORGANIZATION_READ, 10))
     registry.register_organization_panel(OrganizationPanel("environments/panels/organization.html", lists.organization_panel, 20))
     registry.register_search(search, order=20)
-    registry.register_usage(usage.used_bytes)
+    registry.register_usage(usage.usage_rows)
     registry.register_audit_link("environment:", audit_link)
     registry.register_audit_link("build:", build_link)
 

@@ -1,4 +1,4 @@
-"""What mirrors bring to the portal: an entry at the left, a tab of their channels, the broken ones on the dashboard."""
+"""What mirrors bring to the portal: an entry at the left, tabs of channels, the broken ones on the dashboard."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from channels_app.portal.frame import register_tab
 from condahub.accounts.policy import Permission
 from condahub.portal import registry
 from condahub.portal.registry import NavigationEntry, Panel, Tab
+from mirrors_app.bundles import exporting
 from mirrors_app.portal import views
 
 MIRRORED = (ChannelKind.MIRROR, ChannelKind.PROXY)
@@ -16,4 +17,6 @@ def register() -> None:
     """Called once, when the app is ready."""
     registry.register_navigation(NavigationEntry("Mirrors", "cloud-download", "/ui/mirrors", 30))
     registry.register_panel(Panel("mirrors/panel.html", views.broken_panel, 12))
+    registry.register_usage(exporting.usage_rows)
     register_tab(Tab("mirror", "Mirror", "mirrors:mirror", Permission.MIRROR_READ, 15), lambda channel: channel.kind in MIRRORED)
+    register_tab(Tab("bundles", "Bundles", "mirrors:bundles", Permission.MIRROR_UPDATE, 60), lambda channel: not channel.is_virtual)

@@ -13,13 +13,17 @@ from django.test import Client
 
 from channels_app.models import Channel, FileState, PackageFile
 from channels_app.services.channels import create_channel
+from condahub.accounts import quota
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import create_token
 from condahub.accounts.signin import patience
 from condahub.audit.models import AuditEvent
 from condahub.packages.maker import make_package
+from condahub.portal import registry
+from environments_app.models import Build
 from tests.api.conftest import World
+from tests.environments_app.building import make_environments
 from tests.portal.conftest import Visitor
 from tests.queries import counted
 
@@ -52,11 +56,11 @@ def test_pages_take_no_script_or_style_that_is_not_theirs(world: World, visit: t
 
 def test_from_an_empty_hub_to_a_first_package(world: World, visit: type[Visitor], tmp_path: Path) -> None:
     visitor = visit(world, "outsider")
-    assert "Make a channel" in visitor.get("/ui/")
+    assert "Make a channel" in visitor.get("/ui/") and "condahub channel create outsider-tools" in visitor.get("/ui/")
     personal = Organization.objects.get(personal_of=world.people["outsider"])
     made = visitor.post("/ui/channels/new", organization=personal.name, name="first", visibility="private", description="")
     assert made["Location"] == "/ui/channels/first/upload"
-    assert "Upload to first" in visitor.get("/ui/")
+    assert "Upload to first" in visitor.get("/ui/") and "condahub upload first *.conda" in visitor.get("/ui/")
     path = make_package(tmp_path, name="hello", version="1.0")
     page = visitor.get("/ui/channels/first/upload")
     sent = visitor.post("/ui/channels/first/upload", csrfmiddlewaretoken=_csrf(page), files=_uploaded(path))
@@ -64,7 +68,9 @@ def test_from_an_empty_hub_to_a_first_package(world: World, visit: type[Visitor]
     listed = visitor.get("/ui/channels/first")
     assert "hello-1.0-0.conda published; revision 2 shows it." in listed
     assert "/ui/channels/first/packages/hello" in listed
-    assert "First steps" not in visitor.get("/ui/")
+    then = visitor.get("/ui/")
+    assert "First steps" not in then and "Make the first environment" in then
+    assert "condahub env create outsider/analysis -f environment.yml" in then
 
 
 def test_a_refused_upload_says_why_and_keeps_nothing(world: World, visit: type[Visitor], tmp_path: Path) -> None:
@@ -158,6 +164,13 @@ def test_a_version_is_copied_and_promoted_from_its_page(world: World, visit: typ
     maintainer.post(path, file=key, to="stage", verb="promote")
     assert not PackageFile.objects.filter(channel=world.inner, filename="inside-1.0-0.conda", state=FileState.LIVE).exists()
     assert PackageFile.objects.get(channel=stage).state == FileState.LIVE
+
+
+def test_bars_show_all_that_quotas_count(world: World, visit: type[Visitor]) -> None:
+    make_environments(world)
+    Build.objects.filter(environment__name="tools", number=1).update(size=7_000_000_000, prefix="acme/one")
+    assert registry.used_bytes([world.acme.pk]) == {world.acme.pk: quota.used_bytes(world.acme)}
+    assert "7 GB" in visit(world, "owner").get("/ui/organizations")
 
 
 def test_filters_are_in_the_address(world: World, visit: type[Visitor]) -> None:

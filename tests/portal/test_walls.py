@@ -13,9 +13,11 @@ from pytest_django.fixtures import Settings
 
 from channels_app.portal import urls as channel_urls
 from channels_app.portal import urls_wide
+from channels_app.services.channels import create_channel
 from channels_app.services.policies import waive
 from channels_app.services.requests import ask
 from channels_app.services.scopes import Scope
+from channels_app.services.virtual import create_virtual
 from condahub.accounts import services
 from condahub.accounts.models import Invitation
 from condahub.accounts.policy import SYSTEM, Actor
@@ -26,6 +28,7 @@ from condahub.jobs.models import Job
 from condahub.names import RESERVED_NAMES
 from condahub.portal import urls as portal_urls
 from environments_app.portal import urls as environment_urls
+from mirrors_app.bundles.importing import begin_import
 from mirrors_app.models import SyncRun
 from mirrors_app.portal import urls as mirror_urls
 from mirrors_app.services.mirrors import UpstreamSpec, create_mirror
@@ -89,6 +92,10 @@ GET  /ui/channels/{mirror}/mirror/settings           - - - - m o s
 POST /ui/channels/{mirror}/mirror/end                - - - - m o s
 GET  /ui/channels/{mirror}/mirror/runs/{run}         - - r c m o s
 GET  /ui/channels/{mirror}/mirror/plans/{plan}       - - r c m o s
+GET  /ui/channels/{channel}/bundles                  - - - - m o s
+POST /ui/channels/{channel}/bundles/export           - - - - m o s
+POST /ui/channels/{channel}/bundles/import           - - - - m o s
+GET  /ui/channels/{gap}/bundles/imports/{import}  - - - - m o s
 GET  /ui/environments                                a u r c m o s
 GET  /ui/environments/new                            - u r c m o s
 POST /ui/environments/check                          - u r c m o s
@@ -114,6 +121,10 @@ GET  /ui/{organization}/environments/{environment}/activity  - - - - - o s
 GET  /ui/{organization}/environments/{environment}/settings  - - - c m o s
 GET  /ui/channels                                    a u r c m o s
 GET  /ui/channels/new                                - u r c m o s
+GET  /ui/channels/new/virtual                        - u r c m o s
+GET  /ui/channels/{virtual}/union                    - - r c m o s
+GET  /ui/channels/{virtual}/union/names              - - r c m o s
+POST /ui/channels/{virtual}/union/change             - - - - m o s
 GET  /ui/channels/{public}                           a u r c m o s
 GET  /ui/channels/{channel}                          - - r c m o s
 GET  /ui/channels/{channel}/packages/{package}       - - r c m o s
@@ -192,6 +203,10 @@ def values(world: World, settings: Settings) -> dict[str, str]:
     hook = create_webhook(actor=owner, organization=world.acme, name="chat", url="http://127.0.0.1:9/hook", types=["*"]).webhook
     wish = subscribe(actor=owner, types=["*"], way="inbox")
     found |= {"webhook": str(hook.pk), "subscription": str(wish.pk)}
+    found["gap"] = "gap"
+    found["import"] = str(begin_import(actor=owner, channel=create_channel(actor=owner, organization=world.acme, name="gap")).pk)
+    create_virtual(actor=owner, organization=world.acme, name="union", members=["inner", "outer"])
+    found["virtual"] = "union"
     settings.CONDAHUB_EMAIL_ENABLED = True
     invited = services.invite(actor=owner, organization=world.acme, email="new@example.org", role="reader")
     found |= {"invitation": str(invited.pk), "key": generate("invite")}

@@ -144,7 +144,7 @@ def has_address(user: User, email: str) -> bool:
     """
     if user.email.lower() == email.lower():
         return True
-    return EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists()
+    return bool(EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists())
 
 
 def prune_invitations() -> int:
