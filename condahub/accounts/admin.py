@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from condahub.accounts import admin_signin  # noqa: F401 - registers what belongs to signing in
 from condahub.accounts.models import ApiToken, Grant, Organization, Team, User
 from condahub.accounts.policy import Actor
-from condahub.accounts.services import deactivate_user, reactivate_user, revoke_token, set_quota
+from condahub.accounts.services import deactivate_user, reactivate_user, remove_second_factors, revoke_token, set_quota
 from condahub.adminsite.base import LookInline, LookOnly
 from condahub.adminsite.confirming import QuotaForm, Verb
 from condahub.adminsite.filters import OpenFilter
@@ -29,6 +29,10 @@ def _disable(actor: Actor, user: User, values: dict[str, Any]) -> None:
 
 def _enable(actor: Actor, user: User, values: dict[str, Any]) -> None:
     reactivate_user(actor=actor, user=user)
+
+
+def _remove_factors(actor: Actor, user: User, values: dict[str, Any]) -> None:
+    remove_second_factors(actor=actor, user=user)
 
 
 def _quota(actor: Actor, organization: Organization, values: dict[str, Any]) -> None:
@@ -89,6 +93,14 @@ class UserAdmin(LookOnly):
             "Disable",
             "Nobody signs in with these accounts any more; their sessions end and their tokens are revoked, for good.",
             _disable,
+            dangerous=True,
+        ),
+        Verb(
+            "second_factors",
+            "Remove second factors",
+            "For people who lost theirs: authenticator app, passkeys and recovery codes go, and their sessions end. The password alone "
+            "signs them in until they set up new ones: be sure who asks.",
+            _remove_factors,
             dangerous=True,
         ),
         Verb("enable", "Enable", "These accounts may sign in again. Their old tokens stay revoked.", _enable),

@@ -6,9 +6,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
 
-import httpx
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import connection
@@ -16,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from condahub.accounts.policy import Actor
 from condahub.accounts.signin import directory
+from condahub.accounts.signin.reachable import NotDescribed, description_of
 from condahub.adminsite import registry
 from condahub.adminsite.pages import require_may_act, shown
 from condahub.adminsite.registry import Probe
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 3
 MAIL_SECONDS = 10
-PROVIDER_SECONDS = 5
 PROBE_BYTES = 4096
 
 
@@ -133,30 +131,11 @@ def _oidc(actor: Actor, choice: str) -> str:
     app = SocialApp.objects.filter(provider="openid_connect", pk=int(choice)).first() if choice.isdigit() else None
     if app is None:
         raise NotGood("Choose a provider; those of the environment are tried by signing in.")
-    server = str((app.settings or {}).get("server_url", ""))
-    where = server if "/.well-known/" in server else f"{server.rstrip('/')}/.well-known/openid-configuration"
-    told = described(where)
-    missing = [name for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri") if not told.get(name)]
-    if missing:
-        raise NotGood(f"The provider answers, and its description has no {', '.join(missing)}.")
+    try:
+        told = description_of(str((app.settings or {}).get("server_url", "")))
+    except NotDescribed as error:
+        raise NotGood(str(error)) from None
     return f"The provider describes itself as {str(told['issuer'])[:200]}."
-
-
-def described(url: str) -> dict[str, Any]:
-    """The JSON object at an address that an administrator gave. Raises NotGood."""
-    try:
-        answer = httpx.get(url, timeout=PROVIDER_SECONDS, headers={"Accept": "application/json"})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotGood(f"It can't be reached ({type(error).__name__}).") from None
-    if answer.status_code != 200:
-        raise NotGood(f"It answers with {answer.status_code}.")
-    try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise NotGood("What it answers is no description of an OpenID Connect provider.")
-    return told
 
 
 for _probe in (

@@ -28,6 +28,8 @@ def test_everybody_reads_the_notice(world: World, staff: Client) -> None:
     set_notice(staff, text="The store moves on <Friday>.")
     page = Client().get("/ui/channels").content.decode()
     assert "The store moves on &lt;Friday&gt;." in page
+    for path in ("/accounts/login/", "/accounts/password/reset/"):
+        assert "The store moves on &lt;Friday&gt;." in Client().get(path).content.decode()
     set_notice(staff, text="")
     assert "The store moves" not in Client().get("/ui/channels").content.decode()
 

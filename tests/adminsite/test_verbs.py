@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model
 from django.test import Client
@@ -219,3 +220,16 @@ def test_garbage_is_counted_before_it_is_collected(world: World, staff: Client) 
     }
     assert audited("hub.gc") == 1
     assert "counted" in staff.get(reverse("admin:collect")).content.decode()
+
+
+def test_lost_second_factors_are_taken_away(world: World, staff: Client) -> None:
+    reader = world.people["reader"]
+    for kind in ("totp", "recovery_codes"):
+        Authenticator.objects.create(user=reader, type=kind, data={})
+    assert "second factors: 1 done" in do(staff, "accounts_user", "second_factors", [reader])
+    assert not Authenticator.objects.filter(user=reader).exists()
+    assert audited("second_factor.remove_all") == 1
+    # Those of administrators are kept from staff.
+    Authenticator.objects.create(user=world.people["admin"], type="totp", data={})
+    do(staff, "accounts_user", "second_factors", [world.people["admin"]])
+    assert Authenticator.objects.filter(user=world.people["admin"]).exists()
