@@ -44,12 +44,12 @@ def _rows(found: dict[str, Any], database: str, *, binding: bool) -> Iterator[Ro
         slowest = sorted(pages, key=lambda name: percentile(pages[name]["seconds"], 50), reverse=True)
         for name in slowest:
             seconds = pages[name]["seconds"]
-            more = f"{milliseconds(seconds)}; {pages[name]['queries']} queries"
+            more = f"{milliseconds(seconds)}; CPU {pages[name]['cpu'] * 1000:,.1f} ms; {pages[name]['queries']:.0f} queries"
             yield at_most(f"{database}: {what} {name}, p50", percentile(seconds, 50) * 1000, limit, "ms", binding=binding, more=more)
         if what == "page":
             name = max(pages, key=lambda one: int(pages[one]["queries"]))
             yield at_most(f"{database}: the page with the most queries, {name}", pages[name]["queries"], MOST_QUERIES, "queries")
     for name, searched in found["search"].items():
         seconds = searched["seconds"]
-        more = f"p50 {percentile(seconds, 50) * 1000:,.1f} ms; {searched['queries']} queries"
+        more = f"p50 {percentile(seconds, 50) * 1000:,.1f} ms; CPU {searched['cpu'] * 1000:,.1f} ms; {searched['queries']:.0f} queries"
         yield at_most(f"{database}: {name}, p95", percentile(seconds, 95) * 1000, SEARCH_MS, "ms", binding=binding, more=more)

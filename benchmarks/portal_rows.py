@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from django.db import connection, transaction
@@ -200,7 +201,7 @@ def measured(channel: Channel, rounds: int, searches: int) -> dict[str, Any]:
 
 
 def looked_at(who: str, path: str, rounds: int) -> dict[str, Any]:
-    """How long a page takes in a process that is warm, and how many queries: seconds of each round, and the most queries."""
+    """How long a page takes in a warm process: seconds of each round, the medians of the process's own CPU time and of the queries."""
     return looked_at_each(who, [path] * rounds)
 
 
@@ -209,14 +210,16 @@ def looked_at_each(who: str, paths: Sequence[str], headers: dict[str, str] | Non
     client = Client(headers={"Host": "127.0.0.1", **(headers or {})})
     client.force_login(User.objects.get(username=who), backend=BACKEND)
     _read(client, paths[0])
-    seconds, queries = [], 0
+    seconds, cpu, queries = [], [], []
     for path in paths:
         with CaptureQueriesContext(connection) as caught:
-            begun = time.perf_counter()
+            begun, worked = time.perf_counter(), time.process_time()
             _read(client, path)
             seconds.append(time.perf_counter() - begun)
-        queries = max(queries, len(caught))
-    return {"seconds": seconds, "queries": queries}
+            cpu.append(time.process_time() - worked)
+        # Now and then some more, for what a process remembers for seconds.
+        queries.append(len(caught))
+    return {"seconds": seconds, "cpu": median(cpu), "queries": median(queries)}
 
 
 def _read(client: Client, path: str) -> None:
