@@ -188,9 +188,14 @@ def _large(shop: Workshop, root: Path) -> Iterator[Row]:
         _step("change", str(upstream))
         for form, url in urls.items():
             found = _step("run", url, str(root / f"large-{form}"), "1")
-            more = f"{found['changed'][0]} changed, {found['peak_bytes'] / MIB:,.0f} MiB"
-            limit = CHANGED_SECONDS[form]
-            yield at_most(f"changed records planned and published over {form}", found["seconds"][0], limit, "s", more=more)
+            changed, peak = f"{found['changed'][0]} changed records", f"{found['peak_bytes'] / MIB:,.0f} MiB"
+            shown, all_of_it = found["shards_seconds"][0], found["seconds"][0]
+            # Clients that ask for shards have them then; the files that list everything follow.
+            if form == "shards":
+                yield at_most(f"{changed} planned and shown in shards", shown, CHANGED_SECONDS[form], "s", more=peak)
+                yield noted("until every other file of the index shows them too", f"{all_of_it:.1f} s")
+            else:
+                yield at_most(f"{changed} planned and shown in every file, over {form}", all_of_it, CHANGED_SECONDS[form], "s", more=peak)
 
 
 def _step(*words: str) -> dict[str, Any]:

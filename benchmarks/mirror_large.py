@@ -30,6 +30,7 @@ from mirrors_app.core.journal import Held
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.core.run import sync
 from mirrors_app.core.ssrf import make_guard
+from mirrors_app.core.upstream import FILES
 
 SUBDIR = "linux-64"
 CHANGED_RECORDS = 500
@@ -90,15 +91,18 @@ def _write(folder: Path, tables: dict[str, dict[str, Any]]) -> None:
 
 
 def run(url: str, folder: Path, runs: int) -> dict[str, Any]:
-    """`runs` runs one after the other, as a worker that goes on running makes them; seconds of each."""
+    """`runs` runs one after the other, as a worker that goes on running makes them; seconds of each, and until its shards were shown."""
     fetch = FetchSettings(guard=make_guard(networks=["127.0.0.0/8"]))
     config = MirrorConfig(upstreams=(url,), subdirs=(SUBDIR,), fetch=fetch)
-    found: dict[str, Any] = {"seconds": [], "changed": [], "added": []}
+    found: dict[str, Any] = {"seconds": [], "shards_seconds": [], "changed": [], "added": []}
+    shards = folder / SUBDIR / FILES["shards"]
     with VouchingTarget(folder) as target:
         for _ in range(runs):
-            started = time.perf_counter()
+            began, started = time.time(), time.perf_counter()
             report = asyncio.run(sync(replace(config), target, depth="identity"))
             found["seconds"].append(time.perf_counter() - started)
+            # When it was put into its place.
+            found["shards_seconds"].append(shards.stat().st_ctime - began)
             assert report.status == "ok", report.sentence()
             found["changed"].append(len(report.changed))
             found["added"].append(len(report.added))

@@ -17,15 +17,13 @@ from condahub.packages.pool import inspect
 from condahub.packages.reader import check_identity
 from mirrors_app.core.disk import PART_SUFFIX, HashedFile, hash_file, require_space, sync_filesystem
 from mirrors_app.core.index_files import SHARD_FOLDER, Staging
-from mirrors_app.core.journal import Held, Journal
+from mirrors_app.core.journal import FEW_KEYS, Held, Journal
 from mirrors_app.core.records import Facts, Refused, UpstreamRecord
 from mirrors_app.core.rendering import render
 from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Temporary
 
 PRIVATE_FOLDER = ".condahub"
 NOARCH = "noarch"
-# So many are looked up one by one sooner than all that is held is read.
-FEW_RECORDS = 5000
 
 
 class FolderTarget:
@@ -74,7 +72,7 @@ class FolderTarget:
         return None
 
     def holds(self, records: Sequence[UpstreamRecord]) -> Collection[tuple[str, str]]:
-        held = self._journal.all_held() if len(records) > FEW_RECORDS else {one.key: self._journal.held(*one.key) for one in records}
+        held = self._journal.held_of([one.key for one in records])
         found = set()
         for record in records:
             rows = held.get(record.key, [])
@@ -112,11 +110,12 @@ class FolderTarget:
         return HashedFile(subdir, with_md5=not record.sha256)
 
     def keep(self, batch: Sequence[Fetched]) -> Sequence[Refused]:
+        held = self._journal.held_of([one.record.key for one in batch])
         for one in batch:
             assert isinstance(one.bytes, HashedFile)
             record = one.record
             # What has the name now may be what is shown: it gives way only when the index does.
-            aside = one.aside or any(not held.aside for held in self._journal.held(*record.key))
+            aside = one.aside or any(not other.aside for other in held.get(record.key, ()))
             row = Held(record.subdir, record.filename, one.bytes.sha256, one.bytes.md5, one.bytes.size, one.run_exports, aside)
             one.bytes.adopt(self._place(row))
             self._unsettled[row[:3]] = row
@@ -138,21 +137,25 @@ class FolderTarget:
                     out.write(raw)
             if publication.raw:
                 staging.place()
-        held = self._journal.all_held() if publication.put else {}
-        rows = []
-        for record in publication.put:
-            facts = record.facts
-            own = next(one for one in held[record.key] if _is(one, facts))
-            rows.append((record, _completed(record, facts, own), own))
         with self._journal.transaction():
             self._journal.take(publication.take)
             self._journal.leave(publication.left)
-            self._journal.put(rows)
+            for start in range(0, len(publication.put), FEW_KEYS):
+                self._put(publication.put[start : start + FEW_KEYS])
             self._journal.set_states(publication.states)
             for subdir in (*publication.states, NOARCH):
                 if not (self.folder / subdir / "repodata.json").exists():
                     self._journal.mark_dirty(subdir)
         self._render()
+
+    def _put(self, records: Sequence[UpstreamRecord]) -> None:
+        held = self._journal.held_of([one.key for one in records])
+        rows = []
+        for record in records:
+            facts = record.facts
+            own = next(one for one in held[record.key] if _is(one, facts))
+            rows.append((record, _completed(record, facts, own), own))
+        self._journal.put(rows)
 
     def _place(self, held: Held) -> Path:
         if held.aside:

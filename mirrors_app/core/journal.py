@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from mirrors_app.core.target import Known, SubdirState
 
 SCHEMA_VERSION = 1
 CHUNK = 500
+# So many are looked up one by one sooner than all that is held is read.
+FEW_KEYS = 5000
 _SCHEMA = """
 CREATE TABLE files (subdir TEXT, filename TEXT, name TEXT, section TEXT, spelling BLOB, digest BLOB, sha256 TEXT, md5 TEXT,
                     size INTEGER, raw BLOB, gone INTEGER DEFAULT 0, PRIMARY KEY (subdir, filename));
@@ -30,6 +32,9 @@ CREATE TABLE dirty (subdir TEXT, name TEXT, PRIMARY KEY (subdir, name));
 CREATE TABLE outgoing (subdir TEXT, filename TEXT, PRIMARY KEY (subdir, filename));
 """
 _SHOWN = "filename, section, raw, run_exports FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
+
+
+T = TypeVar("T")
 
 
 class Held(NamedTuple):
@@ -57,6 +62,8 @@ class Journal:
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        # Few or none: each run asks for them.
+        self._db.execute("CREATE INDEX IF NOT EXISTS bytes_aside ON bytes (subdir) WHERE aside=1")
 
     def close(self) -> None:
         self._db.close()
@@ -100,9 +107,23 @@ class Journal:
         rows = self._db.execute("SELECT * FROM bytes WHERE subdir=? AND filename=?", (subdir, filename))
         return [_held(row) for row in rows]
 
-    def all_held(self) -> dict[tuple[str, str], list[Held]]:
+    def held_of(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Held]]:
+        """Of these (subdir, filename), those of which bytes are known."""
+        if len(keys) > FEW_KEYS:
+            return self._grouped(self._db.execute("SELECT * FROM bytes"))
+        rows: list[Any] = []
+        for chunk in _chunks(keys):
+            # In this order: held against a list of pairs, SQLite would read every row.
+            wanted = f"WITH wanted(subdir, filename) AS (VALUES {','.join(['(?, ?)'] * len(chunk))})"
+            rows += self._db.execute(
+                f"{wanted} SELECT bytes.* FROM wanted CROSS JOIN bytes USING (subdir, filename)",  # noqa: S608
+                [part for key in chunk for part in key],
+            )
+        return self._grouped(rows)
+
+    def _grouped(self, rows: Iterable[Any]) -> dict[tuple[str, str], list[Held]]:
         found: dict[tuple[str, str], list[Held]] = {}
-        for row in self._db.execute("SELECT * FROM bytes"):
+        for row in rows:
             found.setdefault((row[0], row[1]), []).append(_held(row))
         return found
 
@@ -201,6 +222,6 @@ def _marks(values: Collection[str]) -> str:
     return ",".join("?" * len(values))
 
 
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]

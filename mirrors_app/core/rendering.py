@@ -1,4 +1,4 @@
-"""Brings a plain folder's index to what its journal says: every file of it, all of them at once."""
+"""Brings a plain folder's index to what its journal says: the shards, then every other file of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -29,32 +30,39 @@ Shards = dict[str, bytes | None]
 
 
 def render(folder: Path, journal: Journal, dirty: Mapping[str, Sequence[str]]) -> None:
-    """dirty: subdir -> names whose shards are to be made anew ('' stands for none). Durable, and noted in the journal, at the end."""
+    """dirty: subdir -> names whose shards are to be made anew ('' stands for none). Durable, and noted in the journal, at the end.
+
+    The shards come first, of all subdirs at once, for they cost what changed; the files that list everything follow, at once as well.
+    """
+    extras = {subdir: _extra(journal, subdir) for subdir in dirty}
+    with Staging(folder) as staging:
+        changed = {subdir: _render_sharded(folder / subdir, journal, staging, names, extras[subdir]) for subdir, names in dirty.items()}
+        staging.place()
     with Staging(folder) as staging, ThreadPoolExecutor(COMPRESSORS, "mirror-compress") as pool:
-        changed = {subdir: _render_subdir(folder / subdir, journal, staging, pool, names) for subdir, names in dirty.items()}
-        for _, waiting in changed.values():
-            for one in waiting:
-                one.result()
+        waiting = [one for subdir in dirty for one in _render_whole(folder / subdir, journal, staging, pool, extras[subdir])]
+        for one in waiting:
+            one.result()
         staging.place()
     with journal.transaction():
-        for subdir, (shards, _) in changed.items():
+        for subdir, shards in changed.items():
             journal.rendered(subdir, shards)
 
 
-def _render_subdir(
-    folder: Path, journal: Journal, staging: Staging, pool: ThreadPoolExecutor, names: Sequence[str]
-) -> tuple[Shards, list[Future[None]]]:
+def _extra(journal: Journal, subdir: str) -> dict[str, Any]:
+    state = journal.states().get(subdir)
+    extra: dict[str, Any] = orjson.loads(state.extra) if state is not None else {}
+    return extra
+
+
+def _render_sharded(folder: Path, journal: Journal, staging: Staging, names: Sequence[str], extra: Mapping[str, Any]) -> Shards:
     (folder / SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
     subdir = folder.name
-    state = journal.states().get(subdir)
-    extra = orjson.loads(state.extra) if state is not None else {}
-    waiting = _render_whole(folder, journal, staging, pool, extra)
     shards = _render_shards(folder, journal, [name for name in names if name])
     every = {name: sha256 for name, sha256 in {**journal.shards(subdir), **shards}.items() if sha256 is not None}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with staging.file(folder / "repodata_shards.msgpack.zst") as out:
         out.write(render_shard_index(subdir=subdir, extra_info=extra.get("info") or {}, shards=every, created_at=now))
-    return shards, waiting
+    return shards
 
 
 def _render_shards(folder: Path, journal: Journal, names: Sequence[str]) -> Shards:
@@ -67,7 +75,7 @@ def _render_shards(folder: Path, journal: Journal, names: Sequence[str]) -> Shar
 
 
 def _render_whole(
-    folder: Path, journal: Journal, staging: Staging, pool: ThreadPoolExecutor, extra: dict[str, object]
+    folder: Path, journal: Journal, staging: Staging, pool: ThreadPoolExecutor, extra: Mapping[str, Any]
 ) -> list[Future[None]]:
     """repodata.json, run_exports.json and current_repodata.json. Their compressed forms are being made when it returns."""
     subdir, plain, run_exports = folder.name, folder / "repodata.json", folder / "run_exports.json"

@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import zstandard
 
 from condahub.errors import Conflict
+from mirrors_app.core import rendering
 from mirrors_app.core.filters import Filters
 from mirrors_app.core.folder import FolderTarget
 from mirrors_app.core.run import RunReport, plan
@@ -276,3 +278,31 @@ def test_other_filters_decide_anew_though_nothing_changed_upstream(channel: Chan
     assert mirror(filters=Filters(include=("tool 2.*",), with_dependencies=True), removed="drop").status == "ok"
     assert sorted(served(tmp_path / "mirror")) == ["base-1.0-0.conda", "tool-2.0-0.tar.bz2"]
     assert list(served(tmp_path / "mirror", "noarch")) == ["pure-1.0-0.conda"]
+
+
+def test_shards_do_not_wait_for_the_files_that_list_everything(
+    channel: Channel, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies between the two leaves both whole; the next one brings them to the same again."""
+    mirror()
+    folder = tmp_path / "mirror" / "linux-64"
+    before = (folder / "repodata.json").read_bytes()
+    channel.add("late")
+
+    def die(*_: object) -> list[object]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "_render_whole", die)
+        with pytest.raises(KeyboardInterrupt):
+            mirror()
+    assert "late" in shard_names(folder)
+    assert (folder / "repodata.json").read_bytes() == before
+    assert not list(folder.glob(".*"))
+    mirror()
+    assert served(tmp_path / "mirror") == channel.records["linux-64"]
+    assert shard_names(folder) == {one["name"] for one in channel.records["linux-64"].values()}
+
+
+def shard_names(folder: Path) -> set[str]:
+    return set(msgspec.msgpack.decode(zstandard.decompress((folder / "repodata_shards.msgpack.zst").read_bytes()))["shards"])
