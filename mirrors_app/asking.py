@@ -9,7 +9,7 @@ from typing import Any
 
 from condahub.accounts.policy import Actor
 from condahub.errors import HubError, NotFound, Unavailable
-from mirrors_app.core.errors import UpstreamMissing, UpstreamTooLarge
+from mirrors_app.core.errors import UpstreamDenied, UpstreamMissing, UpstreamTooLarge
 from mirrors_app.core.fetch import Fetcher
 from mirrors_app.models import Mirror
 from mirrors_app.services.configuring import credentials_by_url, fetch_settings
@@ -58,6 +58,11 @@ async def _ask_one(fetcher: Fetcher, url: str, subdir: str) -> str:
         try:
             await fetcher.read(f"{url}{subdir}/{name}", max_bytes=PEEK_BYTES)
         except UpstreamMissing:
+            continue
+        except UpstreamDenied:
+            # A bucket says 403 of what it does not have to those who may not list it.
+            if not url.startswith("s3:"):
+                raise
             continue
         except UpstreamTooLarge:
             # It began to give it, and that is what was asked.

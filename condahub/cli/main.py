@@ -27,6 +27,7 @@ _COMMANDS = {
     "release": (f"{_REMOTE}.files:release", "Show files that were held back."),
     "purge": (f"{_REMOTE}.files:purge", "Remove files' bytes from all revisions, for good."),
     "hotfix": (f"{_REMOTE}.files:hotfix", "Change records by patch instructions."),
+    "attest": (f"{_REMOTE}.files:attest", "Bring what proves where a package comes from."),
     "policy": (f"{_REMOTE}.policies:policy", "What is shown: rules, previews, what is hidden, releases."),
     "request": (f"{_REMOTE}.requests:request", "Ask for packages that are not shown; approve or refuse."),
     "rollback": (f"{_REMOTE}.channels:rollback", "Make a channel show again what a past state showed."),

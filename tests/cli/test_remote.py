@@ -15,6 +15,7 @@ from channels_app.models import FileState, PackageFile
 from condahub.accounts.models import ApiToken
 from condahub.jobs.models import Job
 from condahub.jobs.services import enqueue
+from tests.attested import IDENTITY, make_bundle
 from tests.cli.conftest import Hub, Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,6 +171,17 @@ def test_files_move_between_their_states(tools: Hub) -> None:
     tools("restore", "tools", full)
     tools("purge", "tools", full, "--reason", "a leaked key", "--yes")
     assert state() == FileState.PURGED
+
+
+def test_what_attests_a_file_is_brought_and_told(tools: Hub, tmp_path: Path) -> None:
+    tools("upload", "tools", tools.package("demo"))
+    bundle = tmp_path / "demo.sigstore.json"
+    bundle.write_text(json.dumps(make_bundle("demo-1.0-0.conda", PackageFile.objects.get().sha256)))
+    assert IDENTITY in tools("attest", "tools", "demo-1.0-0.conda", str(bundle)).stdout
+    assert "attestations_sha256" in json.loads(PackageFile.objects.get().record)
+    bundle.write_text(json.dumps(make_bundle("demo-1.0-0.conda", "0" * 64)))
+    refused = tools.run("attest", "tools", "demo-1.0-0.conda", str(bundle))
+    assert refused.exit_code != 0 and "another file" in refused.stderr
 
 
 def test_a_name_without_its_subdir_must_be_unmistakable(tools: Hub) -> None:

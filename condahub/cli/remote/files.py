@@ -95,12 +95,32 @@ purge = _verb("purge", "purged", "Remove files' bytes from CHANNEL and all its r
 @remote
 def hotfix(session: Session, channel: str, subdir: str, file: Path) -> None:
     """Change records in CHANNEL's SUBDIR by the patch instructions in FILE (patch_instructions.json)."""
+    body = _json_in(file)
+    with session.connect() as hub:
+        answer = hub.post(f"channels/{segment(channel)}/hotfix/{segment(subdir)}", body)
+    session.show(answer, f"Applied {file.name} to {channel}/{subdir}.")
+
+
+@click.command()
+@click.argument("channel")
+@click.argument("file")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@remote
+def attest(session: Session, channel: str, file: str, bundle: Path) -> None:
+    """Bring what attests FILE (SUBDIR/FILENAME) of CHANNEL: a Sigstore bundle of a CEP-27 statement, or an array of them, in BUNDLE."""
+    body = _json_in(bundle)
+    with session.connect() as hub:
+        (wanted,) = resolve(hub, channel, (file,))
+        place = f"channels/{segment(channel)}/files/{segment(wanted['subdir'])}/{segment(wanted['filename'])}"
+        answer = hub.post(f"{place}/attestations", body)
+    signers = "\n".join(f"signed, it says, by {one['identity']} ({one['issuer'] or 'nobody vouches'})" for one in answer["signers"])
+    session.show(answer, f"{wanted['subdir']}/{wanted['filename']} is attested by {answer['url']}\n{signers}")
+
+
+def _json_in(file: Path) -> Any:
     try:
-        body = json.loads(file.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise Usage(f"{file} can't be read: {error.strerror}.") from error
     except ValueError as error:
         raise Usage(f"{file} is not JSON: {error}.") from None
-    with session.connect() as hub:
-        answer = hub.post(f"channels/{segment(channel)}/hotfix/{segment(subdir)}", body)
-    session.show(answer, f"Applied {file.name} to {channel}/{subdir}.")
