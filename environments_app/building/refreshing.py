@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from condahub.accounts.policy import Actor
@@ -14,6 +15,7 @@ from condahub.jobs.context import JobContext
 from environments_app.building import access, folders, phases
 from environments_app.building.limits import limits_of
 from environments_app.models import Build, Environment, Outcome
+from environments_app.pip import phase
 from environments_app.services import builds, schedules
 from environments_app.services.requests import Request
 from environments_app.spec import SpecInvalid
@@ -43,8 +45,13 @@ def refresh(job: JobContext, environment_id: int) -> dict[str, Any]:
         found = _solve(job, build, author, checked.request)
         if found is None:
             return _note(environment, Outcome.CONFLICT, "It would not solve today; the current build stays.")
-        if _conda_of(found) == _conda_of(HubLock.from_bytes(bytes(build.lock.content))):
-            return _note(environment, Outcome.NOTHING_NEWER, "Nothing newer: it would be made of the same packages.")
+        current = HubLock.from_bytes(bytes(build.lock.content))
+        if _conda_of(found) == _conda_of(current):
+            folder = folders.prefix(build.prefix)
+            if checked.request.pip and not (build.prefix and folder.is_dir()):
+                return _note(environment, Outcome.NOTHING_NEWER, "Nothing newer of conda's; wheels are looked for where its folder is.")
+            if not checked.request.pip or _wheels_of(_ask_for_wheels(job, build, checked.request, found, folder)) == _wheels_of(current):
+                return _note(environment, Outcome.NOTHING_NEWER, "Nothing newer: it would be made of the same packages.")
         newer = builds.build_again(actor=author, build=build)
     except SpecInvalid as error:
         return _note(environment, Outcome.REFUSED, error.problems[0].detail)
@@ -85,8 +92,18 @@ def _solve(job: JobContext, build: Build, author: Actor, asked: Request) -> HubL
     return answer.lock
 
 
+def _ask_for_wheels(job: JobContext, build: Build, asked: Request, found: HubLock, folder: Path) -> HubLock:
+    limits = limits_of(build.environment)
+    asking = phase.Asking(job, build.environment.organization_id, asked.values, limits, min(phase.RESOLVE_SECONDS, limits.build_seconds))
+    return phase.would_be(asking, found, folder)
+
+
+def _wheels_of(lock: HubLock) -> dict[str, set[str]]:
+    return {subdir: {wheel.sha256 for wheel in platform.pypi} for subdir, platform in lock.platforms.items()}
+
+
 def _conda_of(lock: HubLock) -> dict[str, set[tuple[str, str, str, str]]]:
-    """The packages without the wheels, which only a build can find, and without the revisions they were found at."""
+    """Conda's packages without the revisions they were found at."""
     return {
         subdir: {(record.channel, record.subdir, record.filename, record.sha256) for record in platform.conda}
         for subdir, platform in lock.platforms.items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,14 +19,27 @@ from condahub.engine.lock import HubLock
 from condahub.engine.protocol import LinkWheels, LinkWheelsAnswer
 from condahub.engine.runner import child_environment
 from condahub.errors import HubError
+from condahub.jobs.context import JobContext
 from condahub.net.guard import Guard, port_of
 from condahub.net.proxy import GuardedProxy
 from environments_app.building import folders
 from environments_app.building.context import BuildContext
+from environments_app.building.limits import Limits
 from environments_app.pip import wheels
 from environments_app.pip.protocol import Resolve, Resolved
 
 RESOLVE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whose requirements are resolved by which job. request: see environments_app.services.requests; seconds: that it may take."""
+
+    job: JobContext
+    organization_id: int
+    request: Mapping[str, Any]
+    limits: Limits
+    seconds: float
 
 
 def run(context: BuildContext) -> HubLock:
@@ -33,21 +48,32 @@ def run(context: BuildContext) -> HubLock:
     A lock that names wheels already, and a request without pip lines, is taken as it is: the very same wheels are put there, those
     that the organization never had from the index of its settings.
     """
+    organization_id = context.build.environment.organization_id
+    asking = Asking(context.job, organization_id, context.request, context.limits, context.remaining_seconds())
     with _folder() as folder:
         lock = context.known_lock
         if context.request.get("pip"):
-            lock = _resolved(context, lock, folder, prefix=context.staging if context.platform in lock.platforms else None).lock
-        elif left := wheels.missing(context.build.environment.organization_id, lock):
-            fetched = _resolved(context, left, folder, prefix=None).lock
-            known = {record.sha256: record for platform in fetched.platforms.values() for record in platform.pypi}
+            resolved = _resolved(asking, lock, folder, prefix=context.staging if context.platform in lock.platforms else None)
+            wheels.keep(organization_id, resolved.wheels)
+            lock = resolved.lock
+        elif left := wheels.missing(organization_id, lock):
+            resolved = _resolved(asking, left, folder, prefix=None)
+            wheels.keep(organization_id, resolved.wheels)
+            known = {record.sha256: record for platform in resolved.lock.platforms.values() for record in platform.pypi}
             lock = wheels.with_wheels(lock, lambda record: known.get(record.sha256, record))
         if context.platform in lock.platforms and lock.platform(context.platform).pypi:
             _link(context, lock, folder)
         return lock
 
 
-def _resolved(context: BuildContext, lock: HubLock, folder: Path, *, prefix: Path | None) -> Resolved:
-    options = context.request.get("pip_options", {})
+def would_be(asking: Asking, lock: HubLock, prefix: Path) -> HubLock:
+    """The lock with the wheels that it would get now, which are not kept. prefix: the folder of its conda packages. Raises HubError."""
+    with _folder() as folder:
+        return _resolved(asking, lock, folder, prefix=prefix).lock
+
+
+def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | None) -> Resolved:
+    options = asking.request.get("pip_options", {})
     index = options.get("index_url") or ""
     if not index:
         raise HubError(
@@ -56,39 +82,36 @@ def _resolved(context: BuildContext, lock: HubLock, folder: Path, *, prefix: Pat
             status=422,
             hint="Name one with '--index-url', or ask IT for the setting 'pip_index'.",
         )
-    organization_id = context.build.environment.organization_id
     with GuardedProxy(Guard.parse(settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED), own=_own_doors()) as proxy:
         request = Resolve(
             lock=lock,
-            requirements=tuple(context.request.get("pip", ())),
-            platform=context.platform,
+            requirements=tuple(asking.request.get("pip", ())),
+            platform=folders.current_platform(),
             prefix=str(prefix or ""),
             index=index,
             extra_indexes=tuple(options.get("extra_index_urls", ())),
             prerelease=bool(options.get("pre")),
             proxy=proxy.address,
             folder=str(folder),
-            cache_folder=str(_uv_cache(organization_id)),
-            known=wheels.known_paths(organization_id),
-            max_bytes=context.limits.environment_bytes,
-            timeout_seconds=min(RESOLVE_SECONDS, context.remaining_seconds()),
-            exclude_newer=context.request.get("exclude_newer", ""),
+            cache_folder=str(_uv_cache(asking.organization_id)),
+            known=wheels.known_paths(asking.organization_id),
+            max_bytes=asking.limits.environment_bytes,
+            timeout_seconds=min(RESOLVE_SECONDS, asking.seconds),
+            exclude_newer=asking.request.get("exclude_newer", ""),
         )
         # The proxy's address is in the request: whatever else the child were to try goes to a port where nothing listens.
-        result = context.job.run_child(
+        result = asking.job.run_child(
             [sys.executable, "-s", "-P", "-m", "environments_app.pip.child"],
             stdin=msgspec.to_builtins(request),
             env=child_environment(()),
-            timeout_seconds=context.remaining_seconds(),
-            max_memory_bytes=context.limits.memory_bytes,
+            timeout_seconds=asking.seconds,
+            max_memory_bytes=asking.limits.memory_bytes,
         )
         for host in sorted(set(proxy.refused)):
-            context.job.log(
+            asking.job.log(
                 f"A connection to '{host}' was refused: it is not allowed, or leads to an address that is not public.", "warning"
             )
-    resolved = msgspec.convert(result, Resolved)
-    wheels.keep(organization_id, resolved.wheels)
-    return resolved
+    return msgspec.convert(result, Resolved)
 
 
 def _link(context: BuildContext, lock: HubLock, folder: Path) -> None:

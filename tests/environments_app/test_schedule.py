@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from condahub.accounts.models import Grant
 from condahub.accounts.policy import SYSTEM, Actor
-from condahub.engine.lock import CondaRecord, HubLock, LockedChannel, PlatformLock
+from condahub.engine.lock import CondaRecord, HubLock, LockedChannel, PlatformLock, PypiRecord
 from condahub.errors import Unprocessable
 from condahub.events.models import Event
 from condahub.jobs import clock, runner
 from condahub.jobs.models import Job
-from environments_app.building import refreshing
+from environments_app.building import folders, refreshing
 from environments_app.building.outcome import keep_lock
 from environments_app.models import Build, BuildPackage, Environment, EnvironmentSchedule, Outcome
+from environments_app.pip import phase
 from environments_app.services import environments, policies, schedules
 from environments_app.services.builds import BUILD_KIND
 from tests.api.conftest import World
@@ -118,6 +121,33 @@ def test_it_is_built_only_where_the_lock_would_change(world: World, submit: Subm
     newer = Build.objects.get(number=2)
     assert (newer.author, newer.specification_id) == (build.author, build.specification_id), "in the name of whoever asked for it"
     assert newer.state == "queued"
+
+
+def test_newer_wheels_are_a_reason_too(
+    world: World, submit: Submit, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.CONDAHUB_ENVIRONMENTS_DIR = tmp_path
+    index = "https://wheels.example/simple"
+    policies.change_settings(actor=Actor.of(world.people["staff"]), on=None, changes={"pip_index": index, "allowed_pip_indexes": [index]})
+    build = finish(submit(text="name: tools\nchannels: [outer]\ndependencies: [open >=1, {pip: [wheely]}]\n"))
+
+    def with_wheel(lock: HubLock, version: str) -> HubLock:
+        wheel = PypiRecord(name="wheely", version=version, filename=f"wheely-{version}-py3-none-any.whl", sha256=version[0] * 64)
+        platform = PlatformLock(conda=lock.platform("linux-64").conda, pypi=(wheel,))
+        return HubLock.of(channels=lock.channels, platforms={"linux-64": platform})
+
+    Build.objects.filter(pk=build.pk).update(lock=keep_lock(with_wheel(lock_of("1.0"), "1.0")), prefix=build.key)
+    change(world, **CRON)
+    solves_to(monkeypatch, "1.0")
+    api, path = world.api("contributor"), "organizations/acme/environments/tools/schedule"
+    for on_disk, version, outcome in ((False, "2.0", "nothing_newer"), (True, "1.0", "nothing_newer"), (True, "2.0", "built")):
+        if on_disk:
+            folders.prefix(build.key).mkdir(parents=True, exist_ok=True)
+        Job.objects.filter(kind=BUILD_KIND).update(state="done")
+        monkeypatch.setattr(phase, "would_be", lambda asking, lock, prefix, version=version: with_wheel(lock, version))
+        api.do("POST", path, status=202)
+        runner.drain("heavy", 1)
+        assert api.get(path)["outcome"] == outcome, (on_disk, version)
 
 
 def test_it_stops_when_a_channel_is_withdrawn_until_another_build_is_current(
