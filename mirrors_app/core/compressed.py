@@ -1,9 +1,11 @@
-"""Opens what upstreams compress, never to more than a limit."""
+"""Opens what upstreams compress, never to more than a limit, and keeps large texts where memory can be taken back from them."""
 
 from __future__ import annotations
 
 import bz2
 import io
+import mmap
+import tempfile
 
 import zstandard
 
@@ -11,6 +13,11 @@ from mirrors_app.core.errors import UpstreamBroken, UpstreamTooLarge
 
 MAX_WINDOW_BYTES = 128 * 2**20
 PIECE_BYTES = 4 * 2**20
+# Below it a text is not worth a file.
+PAGED_BYTES = 64 * 2**20
+_DONTNEED: int | None = getattr(mmap, "MADV_DONTNEED", None)
+
+Text = bytes | mmap.mmap
 
 
 def open_zstd(data: bytes, *, max_bytes: int, what: str) -> bytes:
@@ -55,3 +62,23 @@ def open_bz2(data: bytes, *, max_bytes: int, what: str) -> bytes:
     except OSError as error:
         raise UpstreamBroken(f"{what} is not bzip2 data.") from error
     return bytes(out)
+
+
+def paged(text: bytes) -> Text:
+    """The same bytes, those of a large text in a file without a name: beside what is made of it, it need not be in memory as well."""
+    if len(text) < PAGED_BYTES:
+        return text
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(text)
+            file.flush()
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError:
+        # No room there: then it stays where it is.
+        return text
+
+
+def let_go(text: Text) -> None:
+    """Give back the memory that a paged text takes; what is read of it again comes from its file."""
+    if isinstance(text, mmap.mmap) and _DONTNEED is not None:
+        text.madvise(_DONTNEED)

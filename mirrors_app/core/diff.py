@@ -27,10 +27,9 @@ class Diff:
     refused: list[Refused] = field(default_factory=list)
 
 
-def compare(records: Iterable[UpstreamRecord], known: Mapping[str, Known], seen: set[str], diff: Diff) -> None:
-    """Sort records into the diff; their file names go into `seen`."""
+def compare(records: Iterable[UpstreamRecord], known: Mapping[str, Known], diff: Diff) -> None:
+    """Sort records into the diff."""
     for record in records:
-        seen.add(record.filename)
         before = known.get(record.filename)
         if before is None:
             diff.added.append(record)
@@ -74,7 +73,7 @@ def sift(entries: Collection[Entry], spellings: Mapping[str, bytes | None]) -> S
 def compare_sifted(reading: Reading, sifted: Sifted, known: Mapping[str, Known]) -> Diff:
     """Diff of a whole monolithic index; known: of the sifted names at least."""
     diff = Diff(unchanged=len(reading.entries) - len(sifted.fresh))
-    compare(records_of(reading, sifted.fresh, diff.refused), known, set(), diff)
+    compare(records_of(reading, sifted.fresh, diff.refused), known, diff)
     # A name whose record became unreadable is no removal: what was shown stays.
     diff.gone = sorted(filename for filename in sifted.unseen if filename in known and not known[filename].left)
     return diff

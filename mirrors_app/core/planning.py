@@ -168,7 +168,7 @@ class Planner:
         count = len(reading.entries)
         if not candidates:
             # They hold the whole text of the index, which nobody needs any more.
-            reading = dataclasses.replace(reading, entries=())
+            reading = dataclasses.replace(reading, entries=(), text=b"")
         return SubdirWork(reading, previous, known, diff, candidates, count, sifted.shown)
 
     async def _compare_shards(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
@@ -184,7 +184,8 @@ class Planner:
         broken = {name for name, content in contents.items() if content.broken}
         for content in contents.values():
             diff.refused.extend(content.refused)
-            compare(content.records, known, seen, diff)
+            compare(content.records, known, diff)
+            seen.update([one.filename for one in content.records])
         seen.update(one.filename for one in diff.refused)
         seen.update(filename for filename, one in known.items() if one.name in broken)
         find_gone(known, seen, diff)

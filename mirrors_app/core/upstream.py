@@ -15,7 +15,7 @@ import orjson
 from condahub.packages.errors import shown
 from condahub.packages.names import check_subdir
 from mirrors_app.core.addresses import joined
-from mirrors_app.core.compressed import open_bz2, open_zstd
+from mirrors_app.core.compressed import Text, let_go, open_bz2, open_zstd, paged
 from mirrors_app.core.errors import UpstreamBroken, UpstreamDenied, UpstreamError, UpstreamMissing
 from mirrors_app.core.fetch import MIB, Fetcher
 from mirrors_app.core.parts import Validators
@@ -36,6 +36,8 @@ MAX_SHARD_INDEX_BYTES = 128 * MIB
 MAX_SHARD_BYTES = 16 * MIB
 SHARD_WORKERS = 48
 SHARD_HASH_BYTES = 32
+# After so many records the text that they were in need not be in memory.
+LET_GO_RECORDS = 50_000
 V3_ENDINGS = {"conda": ".conda", "tar.bz2": ".tar.bz2"}
 FILES: dict[IndexKind, str] = {
     "shards": "repodata_shards.msgpack.zst",
@@ -62,7 +64,7 @@ class Reading:
     """What came of reading one subdir's index.
 
     standing: read; unchanged (the state still holds); missing (no such index); not_an_index (reason says what came).
-    entries: of a monolithic index; shards: name -> hash of the compressed shard, of a sharded one.
+    entries: of a monolithic index, and the text that they lie in; shards: name -> hash of the compressed shard, of a sharded one.
     """
 
     subdir: str
@@ -72,6 +74,7 @@ class Reading:
     base_url: str = ""
     shards_base_url: str = ""
     entries: tuple[Entry, ...] = ()
+    text: Text = b""
     shards: Mapping[str, bytes] = field(default_factory=dict)
     reason: str = ""
 
@@ -161,9 +164,9 @@ def parse_index(state: SubdirState, subdir: str, raw: bytes, *, base: str) -> Re
     if state.kind == "shards":
         return _read_shard_index(state, subdir, raw, base, what)
     if state.kind == "zst":
-        return _read_json(state, subdir, raw, open_zstd(raw, max_bytes=MAX_JSON_BYTES, what=what), base, what)
+        return _read_json(state, subdir, raw, paged(open_zstd(raw, max_bytes=MAX_JSON_BYTES, what=what)), base, what)
     if state.kind == "bz2":
-        return _read_json(state, subdir, raw, open_bz2(raw, max_bytes=MAX_JSON_BYTES, what=what), base, what)
+        return _read_json(state, subdir, raw, paged(open_bz2(raw, max_bytes=MAX_JSON_BYTES, what=what)), base, what)
     return _read_json(state, subdir, raw, raw, base, what)
 
 
@@ -190,7 +193,7 @@ def _read_shard_index(state: SubdirState, subdir: str, raw: bytes, base: str, wh
     )
 
 
-def _read_json(state: SubdirState, subdir: str, raw: bytes, text: bytes, base: str, what: str) -> Reading:
+def _read_json(state: SubdirState, subdir: str, raw: bytes, text: Text, base: str, what: str) -> Reading:
     if _HTML.match(text):
         raise UpstreamBroken(f"{what} is a web page, not an index.")
     try:
@@ -213,7 +216,7 @@ def _read_json(state: SubdirState, subdir: str, raw: bytes, text: bytes, base: s
     )
 
 
-def _decoded(text: bytes) -> tuple[_Index | None, dict[str, Any]]:
+def _decoded(text: Text) -> tuple[_Index | None, dict[str, Any]]:
     """The index and its other keys; None when no key is one of an index."""
     try:
         # The quick way, in one pass, where there are no other keys.
@@ -230,7 +233,7 @@ def _decoded(text: bytes) -> tuple[_Index | None, dict[str, Any]]:
     return (index if is_index else None), extra
 
 
-def _names_a_section(text: bytes) -> bool:
+def _names_a_section(text: Text) -> bool:
     return bool(re.search(rb'"(?:packages|packages\.conda|v3)"\s*:', text[: 64 * 1024]))
 
 
@@ -256,7 +259,9 @@ def _with_extra(state: SubdirState, extra: dict[str, Any], base_url: str) -> Sub
 
 def records_of(reading: Reading, entries: Iterable[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
     """The records of some entries; those that can't be taken go to `refused` instead."""
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
+        if not number % LET_GO_RECORDS:
+            let_go(reading.text)
         try:
             _section_fits(entry.filename, entry.section)
             yield make_record(

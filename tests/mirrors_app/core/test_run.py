@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from condahub.errors import Conflict
-from mirrors_app.core import rendering
+from mirrors_app.core import compressed, rendering, upstream
 from mirrors_app.core.filters import Filters
 from mirrors_app.core.folder import FolderTarget
 from mirrors_app.core.run import RunReport, plan
@@ -302,6 +302,22 @@ def test_shards_do_not_wait_for_the_files_that_list_everything(
     mirror()
     assert served(tmp_path / "mirror") == channel.records["linux-64"]
     assert shard_names(folder) == {one["name"] for one in channel.records["linux-64"].values()}
+
+
+@pytest.mark.parametrize("form", ["zst", "json"])
+def test_the_text_of_a_large_index_need_not_stay_in_memory(
+    form: str, channel: Channel, server: UpstreamServer, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "PAGED_BYTES", 1)
+    monkeypatch.setattr(upstream, "LET_GO_RECORDS", 1)
+    for old in channel.folder.glob("*/repodata*"):
+        old.unlink()
+    channel.forms = {form}
+    channel.write()
+    assert mirror().status == "ok"
+    channel.add("late")
+    assert mirror().status == "ok"
+    assert served(tmp_path / "mirror") == channel.records["linux-64"]
 
 
 def shard_names(folder: Path) -> set[str]:
