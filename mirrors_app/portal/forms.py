@@ -98,6 +98,10 @@ class MirrorForm(FilterForm):
         help_text="Kept encrypted, never shown again. Empty: the one that is kept.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+    endpoint = forms.CharField(
+        required=False, max_length=500, label="S3 server", help_text="Of a bucket that is not at AWS, such as https://s3.example.org."
+    )
+    region = forms.CharField(required=False, max_length=64, label="S3 region")
     mode = forms.ChoiceField(choices=MODES, label="It brings", initial=MirrorMode.FULL.value)
     subdirs = forms.MultipleChoiceField(
         choices=[(name, name) for name in SUBDIRS], required=False, label="Platforms", widget=forms.CheckboxSelectMultiple
@@ -143,7 +147,8 @@ class MirrorForm(FilterForm):
         kind = given["credential_kind"] or CredentialKind.NONE.value
         secret = given["secret"] or None
         urls = [line.strip() for line in given["url"].splitlines() if line.strip()]
-        return [UpstreamSpec(url=url, credential_kind=kind, username=given["username"], secret=secret) for url in urls]
+        same = {"credential_kind": kind, "username": given["username"], "region": given["region"], "endpoint": given["endpoint"].strip()}
+        return [UpstreamSpec(url=url, secret=secret, **same) for url in urls]
 
     @classmethod
     def values_of_mirror(cls, mirror: Mirror, upstreams: list[Upstream]) -> dict[str, Any]:
@@ -153,6 +158,8 @@ class MirrorForm(FilterForm):
             "url": "\n".join(one.url for one in upstreams),
             "credential_kind": first.credential_kind if first else CredentialKind.NONE.value,
             "username": first.username if first else "",
+            "endpoint": first.endpoint if first else "",
+            "region": first.region if first else "",
             "mode": mirror.mode,
             "subdirs": [name for name in mirror.subdirs if name in SUBDIRS],
             "more_subdirs": ", ".join(name for name in mirror.subdirs if name not in SUBDIRS),

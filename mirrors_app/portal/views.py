@@ -203,7 +203,7 @@ def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
                 return done(request, reverse("mirrors:plan", args=[found.channel.name, job.pk]), "Nothing is saved: this only looks.")
             # The first one's credentials are all that the form knows: others are left alone while the addresses stay the same.
             same = [one.url for one in upstreams] == [line.strip() for line in form.cleaned_data["url"].splitlines() if line.strip()]
-            touched = {"credential_kind", "username", "secret"} & set(form.changed_data)
+            touched = {"credential_kind", "username", "secret", "endpoint", "region"} & set(form.changed_data)
             new = None if same and not touched else form.upstreams()
             services.update_mirror(actor=request.actor, mirror=found, changes=form.settings(found), upstreams=new)
             return done(request, reverse("mirrors:mirror", args=[found.channel.name]), "Saved. The next run goes by it.")

@@ -43,6 +43,8 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--token-file", type=path, help="The file that holds the upstream's token; - is standard input."),
         click.option("--username", help="Of the upstream; of S3 the access key."),
         click.option("--password-stdin", is_flag=True, help="Read the password (of S3 the secret key) from standard input."),
+        click.option("--endpoint", metavar="URL", help="Of a bucket that is not at AWS."),
+        click.option("--region", help="Of a bucket."),
         click.option("--settings", "file", type=path, help="YAML of all settings, as docs/mirrors.md has them; options win over it."),
     ]
     for option in reversed(options):
@@ -137,12 +139,15 @@ def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
 def _upstreams(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"url": url} for url in given["upstreams"]]
     secret, kind = _secret(given)
-    if kind is None:
+    place = {key: given[key] for key in ("endpoint", "region") if given[key] is not None}
+    if kind is None and not place:
         return rows
     if len(rows) != 1:
         # One upstream's secret is no other's business.
         raise Usage("Credentials are of one upstream.", hint="Give one --upstream with them, or several in a file: --settings.")
-    rows[0]["credential_kind"] = kind
+    rows[0] |= place
+    if kind is not None:
+        rows[0]["credential_kind"] = kind
     if given["username"] is not None:
         rows[0]["username"] = given["username"]
     if secret is not None:
