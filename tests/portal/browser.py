@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from condahub.packages.maker import make_package
 from tests.hub import RunningHub
@@ -18,7 +18,9 @@ from tests.hub import RunningHub
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
 WIDE, NARROW = (1440, 900), (390, 844)
 AXE = Path(__file__).parent.parent / "vendor" / "axe.min.js"
-TIMEOUT_MS = 15_000
+# Long: who waits for a state waits no longer than it takes.
+TIMEOUT_MS = 60_000
+expect.set_options(timeout=TIMEOUT_MS)
 BUILD_SECONDS = 180.0
 PASSWORD = "a-scientist-signs-in-7"
 
@@ -91,6 +93,9 @@ class Furnisher:
         self._folder = folder
         self._client = httpx.Client(base_url=f"{hub.url}/api/hub/v1/", headers=hub.headers, timeout=60)
 
+    def close(self) -> None:
+        self._client.close()
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         content = None if body is None else json.dumps(body)
         response = self._client.request(method, path, content=content, headers={"Content-Type": "application/json"})
@@ -104,13 +109,20 @@ class Furnisher:
         assert response.status_code in (200, 201), response.text
         return path
 
-    def furnish(self) -> None:
-        """A company with two organizations, four people, channels of each visibility, and packages with a past."""
+    def furnish(self, *, loopback: bool = False) -> None:
+        """A company with two organizations, four people, channels of each visibility, and packages with a past.
+
+        loopback: and what connects somewhere, to this very hub, which must be allowed to.
+        """
         with self._client:
             self._organizations()
             self._channels()
             self._packages()
+            self._union()
             self._policies()
+            if loopback:
+                self._mirrors()
+                self._webhooks()
             self._environments()
 
     def _organizations(self) -> None:
@@ -140,12 +152,53 @@ class Furnisher:
             body = {"organization": organization, "name": name, "visibility": visibility, "description": text}
             self.ask("POST", "channels", body)
 
+    def _union(self) -> None:
+        """One channel made of three; a name that two of them hold, one merged and one reserved."""
+        body = {"organization": "data-science", "name": "team-tools", "kind": "virtual", "members": ["forecast", "ds-shared", "ds-open"]}
+        self.ask("POST", "channels", {**body, "description": "All that the team installs from."})
+        self.ask("POST", "channels/team-tools/union/reservations", {"names": ["ds-*"], "member": "forecast", "reason": "ours"})
+
     def _policies(self) -> None:
         """Rules that hide something, and somebody who asks for it."""
         rules = {"names": {"denied": ["season =1.0.1"], "effect": "hold"}, "size": {"max_bytes": 5_000_000}}
         self.ask("PUT", "channels/forecast/policy", {"rules": rules})
         self.ask("PUT", "organizations/data-science/policy", {"rules": {"licenses": {"denied": ["AGPL*"]}}})
         self.ask("POST", "channels/forecast/requests", {"spec": "torch >=2.4", "reason": "Training on the new cards needs it."})
+
+    def _mirrors(self) -> None:
+        """One that ran well by the clock, one whose upstream is not there, and one that fetches on demand; of this hub's own channel."""
+        own = {
+            "organization": "data-science",
+            "upstreams": [{"url": f"{self._hub.url}/channels/ds-open"}],
+            "subdirs": ["noarch", "linux-64"],
+        }
+        schedule = {
+            "schedule": "30 2 * * 1-5",
+            "time_zone": "Europe/Berlin",
+            "mode": "filtered",
+            "filters": {"exclude": ["house-style <3"]},
+        }
+        self.ask("POST", "mirrors", {**own, "name": "open-copy", **schedule})
+        self.ask("POST", "mirrors", {**own, "name": "open-proxy", "mode": "lazy"})
+        self.ask("POST", "mirrors", {**own, "name": "lost-copy", "upstreams": [{"url": f"{self._hub.url}/channels/nobodys"}]})
+        for name in ("open-copy", "lost-copy"):
+            job = self.ask("POST", f"mirrors/{name}/run")["job"]
+            self._until_it_ended(f"jobs/{job}")
+        plan = self.ask("POST", "mirrors/open-copy/plan", {"filters": {"include": ["house-style"]}})
+        self._until_it_ended(f"jobs/{plan['job']}")
+
+    def _webhooks(self) -> None:
+        self.ask(
+            "POST",
+            "organizations/data-science/webhooks",
+            {"name": "chat", "url": f"{self._hub.url}/hooks/forecast", "types": ["*"]},
+        )
+
+    def _until_it_ended(self, path: str) -> None:
+        until = time.monotonic() + BUILD_SECONDS
+        while self.ask("GET", path)["state"] in ("waiting", "running"):
+            assert time.monotonic() < until, self._hub.log[-3000:]
+            time.sleep(0.5)
 
     def _environments(self) -> None:
         """One with a past and a failed newest build, one that everybody may use, and one that says nothing yet."""

@@ -33,8 +33,21 @@ PAGES = {
     "members": "/ui/channels/forecast/members",
     "channel-readers": "/ui/channels/forecast/readers",
     "activity": "/ui/channels/forecast/activity",
+    "mirrors": "/ui/mirrors",
+    "mirror-new": "/ui/mirrors/new",
+    "mirror": "/ui/channels/open-copy/mirror",
+    "mirror-run": "/ui/channels/open-copy/mirror/runs/1",
+    "mirror-plan": "/ui/channels/open-copy/mirror/plans/1",
+    "mirror-settings": "/ui/channels/open-copy/mirror/settings",
+    "mirror-failed": "/ui/channels/lost-copy/mirror",
+    "mirror-lazy": "/ui/channels/open-proxy/mirror",
     "settings": "/ui/channels/forecast/settings",
     "channel-new": "/ui/channels/new",
+    "union-packages": "/ui/channels/team-tools",
+    "union": "/ui/channels/team-tools/union",
+    "union-names": "/ui/channels/team-tools/union/names?name=house-style",
+    "union-new": "/ui/channels/new/virtual",
+    "bundles": "/ui/channels/ds-open/bundles",
     "environments": "/ui/environments",
     "environment": "/ui/data-science/environments/daily-forecast",
     "environment-builds": "/ui/data-science/environments/daily-forecast/builds",
@@ -58,6 +71,10 @@ PAGES = {
     "organization-robots": "/ui/data-science/robots",
     "organization-access": "/ui/data-science/access?person=ada",
     "organization-activity": "/ui/data-science/activity",
+    "organization-webhooks": "/ui/data-science/webhooks",
+    "organization-webhook": "/ui/data-science/webhooks/1",
+    "inbox": "/ui/inbox",
+    "subscriptions": "/ui/account/subscriptions",
     "account": "/ui/account",
     "tokens": "/ui/account/tokens",
     "token-new": "/ui/account/tokens/new",
@@ -88,8 +105,12 @@ def main() -> None:
     binary = PARTS["chromium"].path
     if binary is None:
         sys.exit("This needs Debian's chromium; `make test-system` installs it.")
-    with tempfile.TemporaryDirectory() as scratch, start_hub(Path(scratch) / "hub") as hub, chromium(binary) as browser:
-        Furnisher(hub, Path(scratch) / "made").furnish()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        start_hub(Path(scratch) / "hub", CONDAHUB_PRIVATE_NETWORKS_ALLOWED="127.0.0.0/8") as hub,
+        chromium(binary) as browser,
+    ):
+        Furnisher(hub, Path(scratch) / "made").furnish(loopback=True)
         if chosen.all:
             take_all(browser, hub, chosen.all, chosen.only)
         else:
