@@ -79,8 +79,12 @@ def schedule(mirror: Mirror) -> str:
 
 def cron_in_words(text: str) -> str:
     """The expression itself where it can't be put into words."""
+    options = Options()
+    options.casing_type = CasingTypeEnum.Sentence
+    options.use_24hour_time_format = True
+    options.locale_code = "en_US"
     try:
-        return str(get_description(text, Options(casing_type=CasingTypeEnum.Sentence, use_24hour_time_format=True)))
+        return str(get_description(text, options))
     except FormatException:
         return text
 
