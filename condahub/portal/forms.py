@@ -29,7 +29,7 @@ class HubForm(forms.Form):
             look = "form-control"
             if isinstance(field.widget, forms.Select):
                 look = "form-select"
-            elif isinstance(field.widget, forms.CheckboxInput):
+            elif isinstance(field.widget, forms.CheckboxInput | forms.RadioSelect):
                 look = "form-check-input"
             field.widget.attrs.setdefault("class", look)
 

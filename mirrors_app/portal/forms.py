@@ -83,7 +83,8 @@ class MirrorForm(FilterForm):
     url = forms.CharField(
         max_length=2000,
         label="Upstream",
-        help_text="The channel's address: https, another hub's, s3://bucket/prefix, or a folder that IT allows. More than one: one a line.",
+        help_text="The channel's address: https, another hub's, s3://bucket/prefix, or a folder that IT allows. More than one: one a line. "
+        "A lock file needs none.",
         widget=forms.Textarea(attrs={"rows": 1, "class": "form-control mono", "spellcheck": "false"}),
         required=False,
     )

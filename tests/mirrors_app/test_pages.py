@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
 from condahub.jobs.runner import drain
 from mirrors_app.models import Mirror, SyncRun
@@ -15,7 +16,7 @@ from tests.mirrors_app.core.upstream_server import UpstreamServer
 
 
 @pytest.fixture
-def mirror(hub: None, staff: Actor, organization: object, server: UpstreamServer) -> Mirror:
+def mirror(hub: None, staff: Actor, organization: Organization, server: UpstreamServer) -> Mirror:
     settings = {
         "mode": "filtered",
         "subdirs": ["linux-64", "noarch"],
@@ -28,6 +29,7 @@ def mirror(hub: None, staff: Actor, organization: object, server: UpstreamServer
 
 @pytest.fixture
 def page(staff: Actor) -> Client:
+    assert staff.user
     client = Client()
     client.force_login(staff.user, backend="django.contrib.auth.backends.ModelBackend")
     return client
