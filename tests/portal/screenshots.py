@@ -37,7 +37,6 @@ PAGES = {
     "mirror-new": "/ui/mirrors/new",
     "mirror": "/ui/channels/open-copy/mirror",
     "mirror-run": "/ui/channels/open-copy/mirror/runs/1",
-    "mirror-plan": "/ui/channels/open-copy/mirror/plans/1",
     "mirror-settings": "/ui/channels/open-copy/mirror/settings",
     "mirror-failed": "/ui/channels/lost-copy/mirror",
     "mirror-lazy": "/ui/channels/open-proxy/mirror",
