@@ -18,7 +18,7 @@ import pytest
 import zstandard
 from django.apps import apps
 
-from channels_app.index import publish as index
+from channels_app.index import beside
 from channels_app.models import Channel, DownloadCount, PackageFile
 from condahub.accounts.models import User
 from condahub.errors import StorageFull
@@ -188,13 +188,13 @@ def test_a_write_renders_its_own_package_alone(house: House, secret: Channel, pa
     for number in range(5):
         house.upload(package(f"other-{number}"))
     rendered: list[str] = []
-    render = index.render_name
+    render = beside.render_name
 
     def watched(name: str, rows: Any) -> Any:
         rendered.append(name)
         return render(name, rows)
 
-    monkeypatch.setattr(index, "render_name", watched)
+    monkeypatch.setattr(beside, "render_name", watched)
     assert house.upload(package("demo")).status_code == 201
     assert set(rendered) == {"demo"}
 
