@@ -119,14 +119,14 @@ def test_bytes_that_another_row_of_the_file_has_already_are_given_out(
     wanted = (channel.folder / "linux-64" / BASE).read_bytes()
     if fetched:
         assert bytes_of(BASE) == wanted
-        until(lambda: PackageFile.objects.filter(blob__isnull=False).exists())
+        until(lambda: PackageFile.objects.filter(blob__isnull=False).exists(), 60)
     # The upstream says md5 where it said sha256: nothing tells that these are the same bytes before they have come.
     del record(channel)["sha256"]
     record(channel)["md5"] = md5
     channel.write()
     refresh(mirror)
     assert bytes_of(BASE) == wanted
-    until(lambda: PackageFile.objects.filter(blob__isnull=False).exists())
+    until(lambda: PackageFile.objects.filter(blob__isnull=False).exists(), 60)
     (file,) = PackageFile.objects.filter(filename=BASE)
     assert (file.state, file.size) == (FileState.LIVE, len(wanted))
     assert Channel.objects.get().used_bytes == len(wanted)
