@@ -51,6 +51,8 @@ def test_a_hotfix_changes_what_is_needed(world: World) -> None:
     hotfix.apply(actor=Actor.of(world.people["owner"]), channel=world.inner, subdir="noarch", instructions=patch)
     assert [_names(world.inner, name) for name in ("numpy", "scipy")] == [["app"], ["app"]]
     assert needed_by('{"depends": ["a"]}', '{"depends": []}') == set()
+    for odd in ('{"depends": "python"}', '{"depends": [1]}', '{"depends": null}', '{"depends": ["", "a\\u0000b", "*"]}', "[]"):
+        assert needed_by(odd, "") == set(), odd
 
 
 def test_other_channels_are_those_that_one_may_read(world: World) -> None:
