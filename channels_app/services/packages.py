@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from django.db import connection
 from django.utils import timezone
 
 from channels_app.index.render import ABOUT_KEYS
@@ -42,6 +43,12 @@ class _File(NamedTuple):
         return self.state == FileState.LIVE and self.verdict == Effect.ALLOW
 
 
+_FILES = (
+    f"SELECT name, {', '.join('id' if one == 'pk' else one for one in _File._fields)} FROM {PackageFile._meta.db_table}"  # noqa: S608
+    f" WHERE channel_id = %s AND name IN ({{}}) AND state IN ({', '.join(repr(one.value) for one in OCCUPYING_STATES)})"
+)
+
+
 def refresh(channel: Channel, names: Iterable[str], *, newest: PackageFile | None = None, is_view_only: bool = False) -> None:
     """Bring the Package rows of these names up to date; in the transaction that changed the files.
 
@@ -54,10 +61,7 @@ def refresh(channel: Channel, names: Iterable[str], *, newest: PackageFile | Non
 
 
 def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None, is_view_only: bool) -> None:
-    files: dict[str, list[_File]] = defaultdict(list)
-    rows = PackageFile.objects.filter(channel=channel, name__in=names, state__in=OCCUPYING_STATES)
-    for name, *row in rows.values_list("name", *_File._fields):
-        files[name].append(_File(*row))
+    files = _files(channel, names)
     known = {package.name: package for package in Package.objects.filter(channel=channel, name__in=names)}
     gone = [package.pk for name, package in known.items() if name not in files]
     if gone:
@@ -88,6 +92,16 @@ def _refresh(channel: Channel, names: Sequence[str], newest: PackageFile | None,
     Package.objects.bulk_create(
         changed, batch_size=CHUNK_NAMES, update_conflicts=True, unique_fields=["channel", "name"], update_fields=FIELDS
     )
+
+
+def _files(channel: Channel, names: Sequence[str]) -> dict[str, list[_File]]:
+    """Past the ORM, which takes twice as long for so many short rows."""
+    files: dict[str, list[_File]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_FILES.format(", ".join(["%s"] * len(names))), [channel.pk, *names])
+        for name, *row in cursor.fetchall():
+            files[name].append(_File(*row))
+    return files
 
 
 def _newest(files: Mapping[str, Sequence[_File]], latest: Mapping[str, str]) -> list[int]:

@@ -12,9 +12,9 @@ import orjson
 from django.db import connection
 
 from channels_app.models import Channel, FileState, PackageFile
+from condahub.bulk import insert, new_ids
 from mirrors_app.core.records import Facts, UpstreamRecord
 from mirrors_app.core.target import Known
-from mirrors_app.filling.writing import insert, new_ids
 from mirrors_app.models import Mirror, MirroredFile
 
 # Of one statement with a list of ids, and of one transaction that others wait for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -14,7 +15,7 @@ STATEMENT_ROWS = 100
 
 
 def new_ids(table: str, count: int) -> Sequence[int]:
-    """Ids for so many new rows, in a transaction that no other writer of this table's rows overtakes (SQLite) or that need not care."""
+    """Ids for so many new rows that `insert` is given next, in the same transaction."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
@@ -32,13 +33,14 @@ def insert(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: It
     given = list(rows)
     with connection.cursor(), connection.wrap_database_errors:
         # Past the cursor of the ORM, which would look for its marks in every statement anew.
-        own = connection.connection.execute
-        for start in range(0, len(given), STATEMENT_ROWS):
-            some = given[start : start + STATEMENT_ROWS]
-            own(_statement(table, tuple(same), tuple(columns), len(some)), [*same.values(), *chain.from_iterable(some)]).close()
+        own = connection.connection
+        count = min(STATEMENT_ROWS, (own.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - len(same)) // len(columns))
+        for start in range(0, len(given), count):
+            some = given[start : start + count]
+            own.execute(_statement(table, tuple(same), tuple(columns), len(some)), [*same.values(), *chain.from_iterable(some)]).close()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _statement(table: str, same: tuple[str, ...], columns: tuple[str, ...], count: int) -> str:
     alike = "".join(f"?{number}, " for number in range(1, len(same) + 1))
     first, width = len(same) + 1, len(columns)
@@ -51,6 +53,10 @@ def _statement(table: str, same: tuple[str, ...], columns: tuple[str, ...], coun
 
 def _copy(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     alike = tuple(same.values())
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join((*same, *columns))}) FROM STDIN") as copy:
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(f"COPY {table} ({', '.join((*same, *columns))}) FROM STDIN") as copy,
+    ):
         for row in rows:
             copy.write_row((*alike, *row))
