@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from condahub.accounts import admin_signin  # noqa: F401 - registers what belongs to signing in
-from condahub.accounts.models import ApiToken, Grant, Organization, Team, User
+from condahub.accounts.models import ApiToken, Grant, Invitation, Organization, Team, User
 from condahub.accounts.policy import Actor
-from condahub.accounts.services import deactivate_user, reactivate_user, remove_second_factors, revoke_token, set_quota
+from condahub.accounts.services import deactivate_user, reactivate_user, remove_second_factors, revoke_invitation, revoke_token, set_quota
 from condahub.adminsite.base import LookInline, LookOnly
 from condahub.adminsite.confirming import QuotaForm, Verb
 from condahub.adminsite.filters import OpenFilter
@@ -41,6 +41,10 @@ def _quota(actor: Actor, organization: Organization, values: dict[str, Any]) -> 
 
 def _revoke(actor: Actor, token: ApiToken, values: dict[str, Any]) -> None:
     revoke_token(actor=actor, token=token)
+
+
+def _take_back(actor: Actor, invitation: Invitation, values: dict[str, Any]) -> None:
+    revoke_invitation(actor=actor, invitation=invitation)
 
 
 class TokenInline(LookInline):
@@ -174,6 +178,24 @@ class GrantAdmin(LookOnly):
     list_select_related = ["organization", "user", "team__organization"]
     search_fields = ["organization__name", "user__username", "team__slug", "package_name"]
     date_hierarchy = "created_at"
+
+
+@admin.register(Invitation)
+class InvitationAdmin(LookOnly):
+    list_display = ["email", "organization", "gives", "invited_by", "created_at", "sent_at", "expires_at", "accepted_by", "revoked_at"]
+    list_filter = [RevokedFilter, ("organization", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    list_select_related = ["organization", "team", "invited_by", "accepted_by"]
+    search_fields = ["email", "organization__name", "invited_by__username"]
+    date_hierarchy = "created_at"
+    exclude = ["hash"]
+    verbs = (Verb("revoke", "Take back", "Their links open nothing any more.", _take_back),)
+
+    def audit_target(self, obj: Invitation) -> str:
+        return obj.organization.name
+
+    def portal_path(self, obj: Invitation) -> str:
+        return f"/ui/{obj.organization.name}/members"
 
 
 @admin.register(ApiToken)
