@@ -47,10 +47,25 @@ def require_open(export: BundleExport) -> None:
 
     Unavailable while an edit of policy is being applied to its channel.
     """
-    channels = list(Channel.objects.select_related("organization").filter(pk__in=export.sources or [export.channel_id]).order_by("pk"))
-    found = _remembered(export, channels)
+    found = _remembered(export, sources_of(export))
     if found:
         raise _refusal(found)
+
+
+def purged_since(export: BundleExport) -> Closed | None:
+    """A package of the bundle that was purged after the bundle was ready."""
+    carried = _Carried(export)
+    for channel in sources_of(export):
+        rows = PackageFile.objects.filter(channel=channel, state=FileState.PURGED, changed_at__gte=export.ready_at or export.created_at)
+        for subdir, filename, sha256, reason in rows.values_list("subdir", "filename", "sha256", "reason").iterator():
+            if carried.holds(subdir, filename, sha256):
+                return Closed(subdir, filename, "purged", reason)
+    return None
+
+
+def sources_of(export: BundleExport) -> list[Channel]:
+    """The channels whose packages it carries."""
+    return list(Channel.objects.select_related("organization").filter(pk__in=export.sources or [export.channel_id]).order_by("pk"))
 
 
 def _refusal(found: tuple[Closed, ...]) -> HubError:

@@ -1,4 +1,4 @@
-"""Uploads of bundles that nobody went on with: what was sent is let go of, and the import says so."""
+"""Bytes of bundles that nobody should keep: uploads that nobody went on with, and bundles that hold what was purged since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
 from condahub.jobs.models import Job
 from condahub.jobs.states import FINAL_STATES
-from mirrors_app.models import BundleImport, ImportState
+from mirrors_app.bundles import exporting, rechecking
+from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportState
 
 SWEEP_KIND = "mirrors.forget_uploads"
 SWEEP_EVERY_SECONDS = 3600
@@ -32,6 +33,20 @@ def forget_abandoned() -> list[int]:
         return []
     cutoff = timezone.now() - timedelta(days=days)
     return [pk for pk in list(_abandoned(cutoff).order_by("pk").values_list("pk", flat=True)) if _forget(pk, cutoff, days)]
+
+
+def withdraw_purged() -> list[int]:
+    """Bundles that hold a package which was purged since: their ids. Who purges means these bytes too."""
+    withdrawn = []
+    for export in BundleExport.objects.filter(state=ExportState.READY).select_related("channel__organization").order_by("pk"):
+        found = rechecking.purged_since(export)
+        if found is None:
+            continue
+        exporting.delete_export(actor=SYSTEM, export=export)
+        sentence = f"It held '{found.subdir}/{found.filename}', which was purged: {found.reason}"
+        BundleExport.objects.filter(pk=export.pk).update(error_code="purged", error_sentence=sentence[:2000])
+        withdrawn.append(export.pk)
+    return withdrawn
 
 
 def _abandoned(cutoff: datetime) -> QuerySet[BundleImport]:

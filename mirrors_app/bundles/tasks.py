@@ -57,8 +57,8 @@ def import_bundle(context: JobContext, payload: Mapping[str, Any]) -> dict[str, 
 
 @job_kind(sweeping.SWEEP_KIND, lane="quick")
 def forget_uploads(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Let go of uploads that nobody went on with."""
-    return {"forgotten": sweeping.forget_abandoned()}
+    """Let go of uploads that nobody went on with, and of bundles that hold what was purged."""
+    return {"forgotten": sweeping.forget_abandoned(), "withdrawn": sweeping.withdraw_purged()}
 
 
 clock.register("bundle uploads", kind=sweeping.SWEEP_KIND, every_seconds=sweeping.SWEEP_EVERY_SECONDS)

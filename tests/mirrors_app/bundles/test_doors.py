@@ -21,7 +21,7 @@ from condahub.accounts import services
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from mirrors_app.bundles import exporting, importing, signing, sweeping
-from mirrors_app.models import BundleExport, BundleImport, BundlePiece, ImportState
+from mirrors_app.models import BundleExport, BundleImport, BundlePart, BundlePiece, ImportState
 from tests.api.conftest import Api
 from tests.mirrors_app.bundles.conftest import Exporter
 from tests.mirrors_app.bundles.test_channels import Push, shown, trace
@@ -189,6 +189,24 @@ def test_a_bundle_of_a_past_revision_obeys_too_and_waits_while_an_edit_is_applie
     assert (waiting.status_code, waiting.json()["code"], waiting["Retry-After"]) == (503, "policy_applying", "5")
     applied(outside)
     assert file_of(api, export).json()["code"] == "policy_denied"
+
+
+def test_a_bundle_with_purged_bytes_is_let_go_of_and_no_other(
+    push: Push, carry_out: Exporter, api: Api, staff: Actor, outside: Channel
+) -> None:
+    push(name="bad", version="1.0")
+    carry_out()
+    base = Channel.objects.get(pk=outside.pk).head
+    push(name="fine", version="1.0")
+    carry_out(since=base)
+    whole, later = BundleExport.objects.order_by("pk").values_list("pk", flat=True)
+    assert sweeping.withdraw_purged() == []
+    change_state(actor=staff, channel=outside, verb=PURGE, files=[BAD], reason="a secret")
+    assert sweeping.withdraw_purged() == [whole]
+    assert list(BundlePart.objects.values_list("export", flat=True).distinct()) == [later]
+    told = api.get(f"exports/{whole}")
+    assert (told["state"], told["error"]["code"]) == ("deleted", "purged")
+    assert file_of(api, whole).status_code == 404 and file_of(api, later).status_code == 200
 
 
 def file_of(api: Api, export: int) -> Any:
