@@ -18,7 +18,7 @@ _RESERVED = """
     events filesystem get global health help hub inbox jobs label labels latest legacy live livez local login logout
     manifests me media members metrics metricsp mirror mirrors namespace new noarch none null oauth organization
     organizations packages paginated permission policy public pypi readyz requests robots root schema search setting
-    settings signin signup simple static status sync system t tags teams token tokens ui undefined upload uploads usage user
+    settings environment-settings signin signup simple static status sync system t tags teams token tokens ui undefined upload uploads usage user
     users v1 v2 v3 well-known www
 """
 RESERVED_NAMES = frozenset(_RESERVED.split())

@@ -72,6 +72,7 @@ UNFOLD = {
                 _list("Builds", "construction", "environments_build"),
                 _list("Artifacts", "deployed_code", "environments_buildartifact"),
                 _list("Specifications", "description", "environments_specification"),
+                {"title": "What holds for them", "icon": "tune", "link": reverse_lazy("environments:installation_settings")},
             ),
             _group(
                 "People",

@@ -45,6 +45,7 @@ def of_organization(request: PortalRequest, organization: str) -> HttpResponseBa
         **organization_head(request, found, "environments"),
         **_listed(request, rows),
         "may_create": can(request.actor, Permission.ENVIRONMENT_CREATE, found),
+        "may_set": can(request.actor, Permission.ORGANIZATION_UPDATE, found),
     }
     return show(request, "environments/organization.html", context)
 

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
-from environments_app.portal import builds, lists, pages, specs
+from environments_app.portal import builds, levels, lists, pages, specs
 
 app_name = "environments"
 
@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern] = [
     path("environments/check", specs.check, name="check"),
     path("environments/pick", specs.pick, name="pick"),
     path("environments/holding", lists.holding, name="holding"),
+    path("environment-settings", levels.installation_settings, name="installation_settings"),
+    path("<text:organization>/environment-settings", levels.organization_settings, name="organization_settings"),
     path("<text:organization>/environments", lists.of_organization, name="organization"),
     path(_ENVIRONMENT, pages.environment, name="environment"),
     path(f"{_ENVIRONMENT}/act", pages.act, name="act"),

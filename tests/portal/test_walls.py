@@ -101,6 +101,8 @@ GET  /ui/environments/new                            - u r c m o s
 POST /ui/environments/check                          - u r c m o s
 POST /ui/environments/pick                           - u r c m o s
 GET  /ui/environments/holding                        a u r c m o s
+GET  /ui/environment-settings                        - - - - - - s
+GET  /ui/{organization}/environment-settings         - - - - - o s
 GET  /ui/{organization}/environments                 - - r c m o s
 GET  /ui/{organization}/environments/{open_environment}  a u r c m o s
 GET  /ui/{organization}/environments/{environment}   - - r c m o s

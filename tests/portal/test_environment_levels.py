@@ -1,0 +1,37 @@
+"""What holds for all environments is set by an organization's owners, and for all organizations by IT; an environment is bound by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from condahub.audit.models import AuditEvent
+from environments_app.services import policies
+from tests.api.conftest import World
+from tests.portal.conftest import Visitor
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_owner_sets_what_holds_for_all_environments(world: World, visit: type[Visitor]) -> None:
+    owner = visit(world, "owner")
+    assert "/ui/acme/environment-settings" in owner.get("/ui/acme/environments")
+    owner.post("/ui/acme/environment-settings", **{"policy-default_channels": "inner\nouter", "policy-solve_seconds": "90"})
+    assert policies.own_values(world.acme) == {"default_channels": ["inner", "outer"], "solve_seconds": 90}
+    assert "90" in owner.get("/ui/acme/environment-settings")
+    assert AuditEvent.objects.filter(action="environment.settings", target="acme").exists()
+    # Emptied, it is again what the hub says.
+    owner.post("/ui/acme/environment-settings")
+    assert policies.own_values(world.acme) == {}
+    assert "/ui/acme/environment-settings" not in visit(world, "maintainer").get("/ui/acme/environments")
+
+
+def test_what_is_wrong_is_said_beside_it(world: World, visit: type[Visitor]) -> None:
+    page = visit(world, "owner").post("/ui/acme/environment-settings", status=422, **{"policy-default_platforms": "mars-64"})
+    assert "mars-64" in page.content.decode()
+    assert policies.own_values(world.acme) == {}
+
+
+def test_it_staff_set_what_holds_in_the_whole_hub(world: World, visit: type[Visitor]) -> None:
+    visit(world, "staff").post("/ui/environment-settings", **{"policy-pip_allowed": "no"})
+    assert policies.own_values(None) == {"pip_allowed": False}
+    visit(world, "owner").post("/ui/environment-settings", status=403)
