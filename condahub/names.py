@@ -14,12 +14,12 @@ NAME_PATTERN = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # First path segments of every door, and words that clients give a meaning of their own.
 _RESERVED = """
     _catalog account accounts actions activity admin alias api api-keys archive artifacts auth blob blobs build builds
-    channel channels conda conda-store conda-store-dynamic current dashboard data default docs environment environments envs
-    events filesystem get global health help hub inbox jobs label labels latest legacy live livez local login logout
-    manifests me media members metrics metricsp mirror mirrors namespace new noarch none null oauth organization
-    organizations packages paginated permission policy public pypi readyz requests robots root schema search setting
-    settings environment-settings signin signup simple static status sync system t tags teams token tokens ui undefined upload uploads usage user
-    users v1 v2 v3 well-known www
+    channel channels conda conda-store conda-store-dynamic current dashboard data default docs environment
+    environment-settings environments envs events filesystem get global health help hub inbox jobs label labels latest
+    legacy live livez local login logout manifests me media members metrics metricsp mirror mirrors namespace new noarch
+    none null oauth organization organizations packages paginated permission policy public pypi readyz requests robots root
+    schema search setting settings signin signup simple static status sync system t tags teams token tokens ui undefined
+    upload uploads usage user users v1 v2 v3 well-known www
 """
 RESERVED_NAMES = frozenset(_RESERVED.split())
 
