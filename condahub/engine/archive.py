@@ -12,7 +12,7 @@ import msgspec
 
 from condahub.engine.archive_formats import GzipSink, Sink, ZstdSink
 from condahub.engine.archive_scripts import activate_script, deactivate_script, installer_head, unpack_script
-from condahub.engine.archive_tar import Member, ahead, tar_pieces
+from condahub.engine.archive_tar import Member, tar_pieces
 from condahub.engine.package_cache import package_folder
 from condahub.engine.prefix import META, records, variables_of
 from condahub.engine.protocol import Archive, ArchiveAnswer, Progress
@@ -69,7 +69,7 @@ def _pack(request: Archive, plan: _Plan, parts: Mapping[str, Path], say: Say) ->
         sinks["tar.zst"] = ZstdSink(parts["tar.zst"], request.workers)
     if "tar.gz" in parts or "sh" in parts:
         sinks["tar.gz"] = GzipSink(_payload(parts), request.workers)
-    for written, piece in ahead(tar_pieces(plan.members())):
+    for written, piece in tar_pieces(plan.members()):
         say(Progress("archive", min(written, plan.total), plan.total, "files"))
         for sink in sinks.values():
             sink.write(piece)

@@ -1,21 +1,17 @@
-"""Makes the bytes of a tar (GNU format) of many small files, reading ahead."""
+"""Makes the bytes of a tar (GNU format) of many small files."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
 import tarfile
-import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from condahub.errors import HubError
 
-# How much of the tar is made at once, and how many such pieces are made before they are wanted.
+# How much of the tar is made at once. Nothing is made ahead by another thread: the two would wait for each other's turn at Python,
+# while the threads that compress have enough to do.
 PIECE_BYTES = 2 * 1024 * 1024
-PIECES_AHEAD = 4
-STOP_POLL_SECONDS = 0.05
 SHORT_NAME_BYTES = 100
 _OWNER = b"0000000\x000000000\x00"
 _TAIL = b"ustar  \x00" + bytes(tarfile.BLOCKSIZE - 265)
@@ -66,35 +62,6 @@ def _large(member: Member) -> Iterator[bytes]:
             left -= len(piece)
             yield piece
     yield bytes(-member.size % tarfile.BLOCKSIZE)
-
-
-def ahead(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The same pieces, made in a thread of their own while the taker is busy; one, for two would only wait for each other."""
-    made: queue.Queue[tuple[int, bytes] | BaseException | None] = queue.Queue(PIECES_AHEAD)
-    left = threading.Event()
-
-    def make() -> None:
-        try:
-            for piece in pieces:
-                made.put(piece)
-                if left.is_set():
-                    return
-            made.put(None)
-        except BaseException as error:  # noqa: BLE001 - the taker gets it
-            made.put(error)
-
-    thread = threading.Thread(target=make, name="tar", daemon=True)
-    thread.start()
-    try:
-        while (piece := made.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-    finally:
-        left.set()
-        while thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                made.get(timeout=STOP_POLL_SECONDS)
 
 
 def _changed(member: Member) -> HubError:
