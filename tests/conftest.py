@@ -146,7 +146,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def running_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """One real hub (web, data, both lanes, beat) for all tests that only talk to it; tests that hurt it start one with `start_a_hub`."""
-    with start_hub(tmp_path_factory.mktemp("hub")) as hub:
+    # Upstreams of mirrors are servers of the tests.
+    with start_hub(tmp_path_factory.mktemp("hub"), CONDAHUB_PRIVATE_NETWORKS_ALLOWED="127.0.0.0/8") as hub:
         yield hub
 
 
