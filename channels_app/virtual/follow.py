@@ -12,7 +12,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from channels_app.index import maps
-from channels_app.index.publish import Key, tallies_of, write_revision
+from channels_app.index.beside import Key
+from channels_app.index.publish import tallies_of, write_revision
 from channels_app.models import (
     Channel,
     ChannelKind,

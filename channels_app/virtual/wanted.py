@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.db import connection
 
 from channels_app.index import maps
+from channels_app.index.beside import Key
 from channels_app.index.maps import ShardMap
-from channels_app.index.publish import Key, store_shards
+from channels_app.index.publish import store_shards
 from channels_app.index.render import RenderedName
 from channels_app.models import PackageFile, Shard
 from channels_app.virtual.compose import Part, merge
