@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.mirror import CHANGED_SECONDS, INGEST_MIB, INGEST_SECONDS, LARGE_STEP_SECONDS, MIB, NO_CHANGE_SECONDS, serving
-from benchmarks.report import Row, at_most
+from benchmarks.report import Row, at_most, noted
 from benchmarks.workshop import Workshop
 from condahub.ops.roles import HOME
 
@@ -22,7 +22,10 @@ FORMS = {"shards": "", "zst": "location ~ shards { return 404; }"}
 
 
 def run(shop: Workshop) -> Iterator[Row]:
-    """Over each form of the index, in a hub's data folder of its own; each step in a process of its own."""
+    """Over each form of the index, in a hub's data folder of its own; each step in a process of its own.
+
+    On the empty PostgreSQL database that CONDAHUB_DATABASE_URL names, where it is set.
+    """
     root = shop.folder / "mirror-channel"
     upstream, size = root / "upstream", f"{shop.most:,} records"
     shop.say(f"mirror_channel: an index of {size}")
@@ -32,8 +35,10 @@ def run(shop: Workshop) -> Iterator[Row]:
         for form, url in urls.items():
             shop.say(f"mirror_channel: first run over {form}")
             found = _inside(shop, root / form, "first", f"of-{form}", url)
-            more = f"{found['cpu']:.1f} s CPU, {found['names']:,} names"
-            yield at_most(f"first ingest over {form}, {size}", found["seconds"], INGEST_SECONDS, "s", binding=not shop.quick, more=more)
+            more = f"{found['names']:,} names"
+            what = f"first ingest over {form}, {size}, until clients see it"
+            yield at_most(what, found["shown_seconds"], INGEST_SECONDS, "s", binding=not shop.quick, more=more)
+            yield noted("until lists and searches have it and the run is told", f"{found['seconds']:.1f} s ({found['cpu']:.1f} s CPU)")
             yield at_most(f"its peak memory, {form}", found["peak_bytes"] / MIB, INGEST_MIB, "MiB", binding=not shop.quick)
             found = _inside(shop, root / form, "again", f"of-{form}", str(UNCHANGED_RUNS))
             # The first one loads what a running worker has loaded.
@@ -50,6 +55,8 @@ def run(shop: Workshop) -> Iterator[Row]:
 
 def _inside(shop: Workshop, data: Path, *words: str) -> dict[str, Any]:
     environment = {**shop.environment(data), "CONDAHUB_PRIVATE_NETWORKS_ALLOWED": "127.0.0.0/8"}
+    if url := os.environ.get("CONDAHUB_DATABASE_URL"):
+        environment["CONDAHUB_DATABASE_URL"] = url
     return _step([sys.executable, "-m", "benchmarks.mirror_inside", *words], environment)
 
 
