@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -44,18 +46,24 @@ def organization_for(actor: Actor, name: str, permission: Permission) -> Organiz
 
 def policy_of(scope: Scope) -> dict[str, Any]:
     """One level's rules as they are stored, with who changed them last."""
-    found = Policy.objects.filter(**scope.columns).first()
+    return _told(scope, Policy.objects.filter(**scope.columns).first())
+
+
+def _told(scope: Scope, found: Policy | None) -> dict[str, Any]:
     if found is None:
         return {"level": scope.level, "rules": {}, "changed_at": None, "changed_by": ""}
     return {"level": scope.level, "rules": found.rules, "changed_at": found.changed_at, "changed_by": found.changed_by}
 
 
 def policies_on(actor: Actor, channel: Channel) -> list[dict[str, Any]]:
-    """What acts on a channel, the widest level first; an organization's rules are for those who know the organization."""
+    """What acts on a channel, the widest level first; an organization's rules are for those who know the organization. One query."""
     scopes = [Scope.of_installation()]
     if can(actor, Permission.ORGANIZATION_READ, channel.organization):
         scopes.append(Scope.of_organization(channel.organization))
-    return [policy_of(scope) for scope in (*scopes, Scope.of_channel(channel))]
+    scopes.append(Scope.of_channel(channel))
+    rows = Policy.objects.filter(functools.reduce(operator.or_, (Q(**scope.columns) for scope in scopes)))
+    by_level = {row.level: row for row in rows}
+    return [_told(scope, by_level.get(scope.level)) for scope in scopes]
 
 
 # -- what is hidden, and why ---------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import msgspec
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -150,8 +150,5 @@ def dependencies(actor_packages: QuerySet[Package], depends: Sequence[str]) -> l
 
 def newest_file(files: QuerySet[PackageFile], version: str) -> PackageFile | None:
     """The file of a version that came last, found here: asked for it, SQLite would walk the whole channel by date."""
-    rows = list(
-        files.filter(version=version, state=FileState.LIVE, verdict=Effect.ALLOW).only("pk", "indexed_at").annotate(when=F("indexed_at"))
-    )
-    best = max(rows, key=lambda file: (file.indexed_at, file.pk), default=None)
-    return None if best is None else PackageFile.objects.get(pk=best.pk)
+    rows = files.defer(None).filter(version=version, state=FileState.LIVE, verdict=Effect.ALLOW)
+    return max(rows, key=lambda file: (file.indexed_at, file.pk), default=None)
