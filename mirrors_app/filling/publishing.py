@@ -8,7 +8,8 @@ a process that dies before it is made good by the settle job, or by the mirror's
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from array import array
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -47,16 +48,23 @@ REPLACED = "The upstream has other bytes under this name now."
 
 @dataclass
 class _Change:
-    """Ids of what the transaction does. show: (file, mirrored file); records: new metadata of files that are shown; aside: of shown
-    files that give way to others of their name; take, left: mirrored files with their files; keys: (subdir, name) of all of them.
+    """Ids of what the transaction does. show: files, mirrored: what the mirror knows of these; records: new metadata of files that
+    are shown; aside: of shown files that give way to others of their name; take, left: mirrored files with their files; keys:
+    (subdir, name) of all of them.
     """
 
-    show: list[tuple[int, int]] = field(default_factory=list)
+    # A first run has hundreds of thousands.
+    show: array[int] = field(default_factory=lambda: array("q"))
+    mirrored: array[int] = field(default_factory=lambda: array("q"))
     records: list[tuple[UpstreamRecord, str, int, int, int]] = field(default_factory=list)
     aside: list[tuple[int | None, int]] = field(default_factory=list)
     take: list[tuple[int | None, int]] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
     keys: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, shown: Mapping[int, int]) -> None:
+        self.show.extend(shown)
+        self.mirrored.extend(shown.values())
 
     @property
     def moves(self) -> bool:
@@ -113,7 +121,7 @@ class Publishing:
         change.keys.update((one.subdir, one.name) for one in records)
         if self.is_empty:
             # It is filled by this run alone: nothing of it has to be looked for.
-            change.show += self._make(records).items()
+            change.add(self._make(records))
             return
         found = rows.of_names(self.mirror, records)
         missing, outdated = [], []
@@ -124,7 +132,7 @@ class Publishing:
             elif exact.role in SHOWN_ROLES:
                 change.records.append((record, exact.sha256, exact.size, exact.file_id or 0, exact.pk))
             else:
-                change.show.append((exact.file_id or 0, exact.pk))
+                change.add({exact.file_id or 0: exact.pk})
                 if bytes(exact.digest) != record.digest:
                     outdated.append((record, exact.sha256, exact.size, exact.file_id or 0, exact.pk))
             if exact is None or exact.role not in SHOWN_ROLES:
@@ -134,7 +142,7 @@ class Publishing:
             with transaction.atomic():
                 rows.set_records(outdated)
         if missing:
-            change.show += self._make(missing).items()
+            change.add(self._make(missing))
 
     def _is(self, row: rows.Row, record: UpstreamRecord) -> bool:
         facts = record.facts
@@ -197,8 +205,8 @@ class Publishing:
         rows.set_roles(change.left, Role.LEFT)
         rows.set_records(change.records)
         rows.set_roles([one[4] for one in change.records], Role.SHOWN)
-        rows.show(channel, [file_id for file_id, _ in change.show], now=now)
-        rows.set_roles([pk for _, pk in change.show], Role.SHOWN)
+        rows.show(channel, change.show, now=now)
+        rows.set_roles(change.mirrored, Role.SHOWN)
         judged.apply(channel, [one[3] for one in change.records])
 
     def _audit(self, channel: Channel, change: _Change) -> None:
@@ -214,7 +222,7 @@ class Publishing:
     def _judged(self, change: _Change) -> _Judged:
         """What policy says of new files, made before the transaction."""
         channel = Channel.objects.select_related("organization").get(pk=self.mirror.channel_id)
-        return _Judged(channel, [file_id for file_id, _ in change.show])
+        return _Judged(channel, change.show)
 
     def _set_states(self, publication: Publication, stored: dict[str, str]) -> None:
         for subdir, state in publication.states.items():

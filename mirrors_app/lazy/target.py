@@ -58,7 +58,7 @@ class LazyTarget(ChannelTarget):
             connection.close()
 
     def publish(self, publication: Publication) -> None:
-        known = {one.key for one in publication.put}
+        known = {one.key for one in publication.put} if self._follow else set()
         put = [*publication.put, *(one for one in self._follow if one.key not in known)]
         self._follow = []
         try:
