@@ -16,6 +16,7 @@ from channels_app.admin_verbs import CHANNEL_VERBS, FILE_VERBS
 from channels_app.models import (
     Advisory,
     AllowedName,
+    Blob,
     Channel,
     ChannelName,
     FileState,
@@ -144,7 +145,8 @@ class PackageFileAdmin(OfAChannel):
         if not term:
             return queryset, False
         if _SHA256.fullmatch(term):
-            return queryset.filter(blob__sha256=term), False
+            # The blob first: joined, PostgreSQL may walk all files in the order of the list to find its one.
+            return queryset.filter(blob__in=list(Blob.objects.filter(sha256=term).values_list("pk", flat=True))), False
         if term.endswith((".conda", ".tar.bz2")):
             name = term.rsplit("-", 2)[0]
             return self._named(queryset, name).filter(filename=term), False

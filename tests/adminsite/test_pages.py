@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from channels_app.models import PackageFile
 from tests.api.conftest import World
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +109,17 @@ def test_an_export_holds_the_filtered_rows(world: World, auditor: Client) -> Non
     assert "outer" not in text
     lines = b"".join(auditor.get(path, {"format": "json"})).decode().splitlines()
     assert len(lines) == 2
+
+
+def test_files_are_found_by_name_by_filename_and_by_hash(world: World, staff: Client) -> None:
+    path = reverse("admin:channels_packagefile_changelist")
+    found = PackageFile.objects.get(filename="inside-1.0-0.conda")
+    for term, shown in (
+        ("inside", {"1.0", "2.0"}),
+        (found.filename, {"1.0"}),
+        (found.sha256, {"1.0"}),
+        ("0" * 64, set()),
+        ("nothing", set()),
+    ):
+        page = staff.get(path, {"q": term}).content.decode()
+        assert {version for version in ("1.0", "2.0") if f">inside-{version}-0.conda<" in page} == shown, term
