@@ -14,7 +14,7 @@ from channels_app.portal.channels import VISIBILITIES, NewChannelForm, homes
 from channels_app.portal.frame import channel_for, head
 from channels_app.services import virtual as services
 from channels_app.virtual import reads
-from channels_app.virtual.plan import read_plan
+from channels_app.virtual.plan import Owner, Plan, read_plan
 from condahub.accounts.policy import AccessTarget, Actor, Permission, can
 from condahub.errors import HubError, Unprocessable
 from condahub.portal import paging
@@ -74,16 +74,23 @@ def union_names(request: PortalRequest, channel: str) -> HttpResponseBase:
     found = channel_for(request, channel)
     reads.require_virtual(found)
     name = asked(request, "name", 128).lower()
-    conflicts: Any = reads.conflicts_of(request.actor, found)
-    held = paging.numbered(request, conflicts)
+    members = reads.rows_of(found)
+    conflicts: Any = reads.conflicts_of(request.actor, found, members)
+    shown = paging.numbered(request, conflicts)
     arranges = _arranges(request.actor, found)
+    listed = [row["name"] for row in shown.rows] if arranges else []
+    plan = read_plan(found.pk, members)
+    # Of all names at once: whose each is, by what holds it.
+    names = [*listed, *([name] if name else [])]
+    held = plan.holders(names)
+    owner_of = plan.owners_among(names, held)
     context = {
         **head(request, found, "union", whole=False),
         "arranges": arranges,
         "name": name,
-        "explained": reads.explain(request.actor, found, name) if name else None,
-        "page": held,
-        "hiding": _hiding(found, [row["name"] for row in held.rows]) if arranges else {},
+        "explained": reads.explained(request.actor, found, name, members, owner_of(name)) if name else None,
+        "page": shown,
+        "hiding": {one: _hiding(plan, owner_of(one), held[one]) for one in listed},
     }
     return show(request, "channels/union_names.html", context)
 
@@ -154,14 +161,7 @@ def _offered(actor: Actor) -> list[str]:
     return list(rows.values_list("name", flat=True)[:MAX_OFFERED])
 
 
-def _hiding(channel: Channel, names: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Of names that several members hold: whose files are shown, and whose are hidden by that. For who arranges the channel."""
-    plan = read_plan(channel.pk)
-    held = plan.holders(names)
-    owner_of = plan.owners_among(names, held)
-    found = {}
-    for name in names:
-        shown = owner_of(name).members
-        hidden = [plan.names[pk] for pk in plan.members if pk in held[name] and pk not in shown]
-        found[name] = {"shown": [plan.names[pk] for pk in shown], "hidden": hidden}
-    return found
+def _hiding(plan: Plan, owner: Owner, holders: set[int]) -> dict[str, list[str]]:
+    """Of a name that several members hold: whose files are shown, and whose are hidden by that. For who arranges the channel."""
+    hidden = [plan.names[pk] for pk in plan.members if pk in holders and pk not in owner.members]
+    return {"shown": [plan.names[pk] for pk in owner.members], "hidden": hidden}

@@ -9,7 +9,7 @@ from django.db.models import Count, QuerySet
 from channels_app import selectors
 from channels_app.index import maps
 from channels_app.models import AllowedName, Channel, Package, ReservedName, VirtualChannel, VirtualMember
-from channels_app.virtual.plan import read_plan
+from channels_app.virtual.plan import Owner, read_plan
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import Forbidden, NotAuthenticated, NotFound
 
@@ -75,10 +75,14 @@ def explain(actor: Actor, channel: Channel, name: str) -> dict[str, Any]:
     `{"name", "owner", "why", "members", "merged", "shown"}`; owner None: nobody's, or somebody's whom the actor may not know.
     That such a member holds a name is told only where the index shows it.
     """
-    plan = read_plan(channel.pk)
-    found = plan.owners([name])(name)
+    members = rows_of(channel)
+    return explained(actor, channel, name, members, read_plan(channel.pk, members).owners([name])(name))
+
+
+def explained(actor: Actor, channel: Channel, name: str, members: list[VirtualMember], found: Owner) -> dict[str, Any]:
+    """What `explain` says, where whose the name is was found already."""
     arranges = can(actor, Permission.CHANNEL_UPDATE, channel)
-    rows = {row.member_id: row.member for row in rows_of(channel)}
+    rows = {row.member_id: row.member for row in members}
     named = [rows[pk].name if pk in rows and (arranges or can(actor, Permission.CHANNEL_READ, rows[pk])) else None for pk in found.members]
     shown = any(name in names for names in maps.load(channel.pk, channel.head).values())
     if None in named and not shown:
@@ -87,9 +91,12 @@ def explain(actor: Actor, channel: Channel, name: str) -> dict[str, Any]:
     return {"name": name, "owner": owner, "why": found.why, "members": named, "merged": len(named) > 1, "shown": shown}
 
 
-def conflicts_of(actor: Actor, channel: Channel) -> QuerySet[Package, dict[str, Any]]:
-    """Names that several of the members hold which the actor may know: rows of `name` and `members`, how many."""
-    members = [row.member for row in rows_of(channel) if row.member.deleted_at is None]
+def conflicts_of(actor: Actor, channel: Channel, rows: list[VirtualMember] | None = None) -> QuerySet[Package, dict[str, Any]]:
+    """Names that several of the members hold which the actor may know: rows of `name` and `members`, how many.
+
+    rows: the channel's members, where they are at hand.
+    """
+    members = [row.member for row in (rows_of(channel) if rows is None else rows) if row.member.deleted_at is None]
     if not can(actor, Permission.CHANNEL_UPDATE, channel):
         members = [one for one in members if can(actor, Permission.CHANNEL_READ, one)]
     held = Package.objects.filter(channel__in=members).order_by().values("name")

@@ -67,6 +67,8 @@ def test_what_hides_what_is_said(world: World, visit: type[Visitor], tools: Chan
         owner.get(UNION)
     with counted("portal union names"):
         owner.get(NAMES)
+    with counted("portal union name"):
+        owner.get(NAMES, name="inside")
 
 
 def test_members_are_moved_and_taken_out(world: World, visit: type[Visitor], tools: Channel) -> None:
