@@ -14,6 +14,7 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -120,6 +121,16 @@ class GroupRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         return told
 
 
+class TeamPicker(AutocompleteSelect):
+    """The box that stands in for the list is made without a name, and is given the list's."""
+
+    @property
+    def media(self) -> forms.Media:
+        # Named with what it comes after: media are put in order by the lists they stand in.
+        made: forms.Media = super().media + forms.Media(js=["admin/js/jquery.init.js", "admin/js/autocomplete.js", "adminsite/picker.js"])
+        return made
+
+
 @admin.register(GroupRule)
 class GroupRuleAdmin(ForAdministrators):
     form = GroupRuleForm
@@ -128,6 +139,11 @@ class GroupRuleAdmin(ForAdministrators):
     list_select_related = ["team", "team__organization"]
     search_fields = ["pattern", "team__slug"]
     autocomplete_fields = ["team"]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "team":
+            kwargs["widget"] = TeamPicker(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A rule is deleted and made anew: the audit then says what was."""

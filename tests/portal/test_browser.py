@@ -118,6 +118,7 @@ def test_the_admin_is_reached_by_the_same_door_and_is_fit_for_a_narrow_window(ru
         "channels/channel/",
         "accounts/user/",
         "socialaccount/socialapp/add/",
+        "accounts/grouprule/add/",
     ):
         page.goto(f"{running_hub.url}/admin/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
