@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 def rows(table: str) -> Iterator[Row]:
     """The lines of a table; the method ANY stands for each."""
-    for line in table.strip().splitlines():
+    for line in filter(None, table.splitlines()):
         method, path, *cells = line.split()
         assert len(cells) == len(COLUMNS), line
         assert all(cell in ("-", "0", "4", ">", column) for cell, column in zip(cells, COLUMNS, strict=True)), line
