@@ -43,6 +43,7 @@ __all__ = [
     "can",
     "permissions_on",
     "readable",
+    "reads_all",
     "require",
     "target_of",
 ]
@@ -85,6 +86,11 @@ def permissions_on(actor: Actor, obj: HasAccessTarget | AccessTarget) -> frozens
     if target.made_of and not all(can(actor, Permission.CHANNEL_READ, part) for part in target.made_of):
         found -= {Permission.CHANNEL_READ}
     return found
+
+
+def reads_all(actor: Actor) -> bool:
+    """Whether the actor may look at everything that there is: auditors and staff. What is secret is shown to none of them."""
+    return can(actor, Permission.AUDIT_READ, HUB)
 
 
 def require(actor: Actor, permission: Permission, obj: HasAccessTarget | AccessTarget) -> None:

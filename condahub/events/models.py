@@ -114,6 +114,11 @@ class Webhook(models.Model):
         """What may be told of the address to others than its keepers."""
         return urlsplit(self.url).hostname or ""
 
+    @property
+    def masked_url(self) -> str:
+        """The address without what may be as good as a password."""
+        return f"{urlsplit(self.url).scheme}://{self.host}/…"
+
 
 class Subscription(models.Model):
     """What one person, or one webhook, is told of: some types, everywhere or in one organization, channel or environment."""

@@ -1,4 +1,4 @@
-"""REST views of the keys that sign bundles, and of those that are trusted. For staff."""
+"""REST views of the keys that sign bundles, and of those that are trusted. For staff; auditors see their public halves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from condahub.accounts.permissions import HUB, Permission
-from condahub.accounts.policy import require
+from condahub.accounts.policy import Actor, reads_all, require
 from condahub.api.views import HubView
 from condahub.errors import NotFound
 from mirrors_app.api import bundle_shapes as shapes
 from mirrors_app.bundles import signing
 from mirrors_app.models import SigningKey, TrustedKey
+
+
+def _require_look(actor: Actor) -> None:
+    """Raises NotAuthenticated, Forbidden."""
+    if not reads_all(actor):
+        require(actor, Permission.HUB_OPERATE, HUB)
 
 
 class SigningKeysView(HubView):
@@ -24,7 +30,7 @@ class SigningKeysView(HubView):
     @extend_schema(operation_id="signing_keys_list", responses=shapes.SigningKeyAnswer(many=True))
     def get(self, request: Request) -> Response:
         """The hub's own keys; one of them signs."""
-        require(self.actor, Permission.HUB_OPERATE, HUB)
+        _require_look(self.actor)
         return self.listed(SigningKey.objects.all(), shapes.SigningKeyAnswer)
 
     @extend_schema(operation_id="signing_keys_create", request=shapes.FirstKey, responses={201: shapes.SigningKeyAnswer})
@@ -62,7 +68,7 @@ class TrustedKeysView(HubView):
     @extend_schema(operation_id="trusted_keys_list", responses=shapes.TrustedKeyAnswer(many=True))
     def get(self, request: Request) -> Response:
         """The keys whose bundles are taken, and those that are not any more."""
-        require(self.actor, Permission.HUB_OPERATE, HUB)
+        _require_look(self.actor)
         return self.listed(TrustedKey.objects.select_related("follows"), shapes.TrustedKeyAnswer)
 
     @extend_schema(operation_id="trusted_keys_create", request=shapes.NewTrust, responses={201: shapes.TrustedKeyAnswer})

@@ -14,7 +14,7 @@ from django.utils import timezone
 from channels_app.index.publish import publish_dirty
 from channels_app.models import Channel, ChannelKind, PackageFile
 from channels_app.services import quotas
-from condahub.accounts.policy import HUB, Actor, Permission, can, require
+from condahub.accounts.policy import HUB, Actor, Permission, can, reads_all, require
 from condahub.audit.services import record as audit
 from condahub.bundles import traveller
 from condahub.errors import Conflict, Forbidden, HubError, Invalid, NotFound, QuotaExceeded, TooLarge, Unprocessable
@@ -105,6 +105,12 @@ def import_for(actor: Actor, pk: int) -> BundleImport:
     if found is None or not can(actor, Permission.MIRROR_UPDATE, found.channel):
         raise Forbidden()
     return found
+
+
+def import_seen(actor: Actor, pk: int) -> BundleImport:
+    """The same for a look, which auditors may take too."""
+    found = BundleImport.objects.select_related("channel__organization").filter(pk=pk, channel__deleted_at=None).first()
+    return found if found is not None and reads_all(actor) else import_for(actor, pk)
 
 
 # -- receiving -----------------------------------------------------------------------------------------------------------

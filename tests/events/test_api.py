@@ -122,6 +122,17 @@ def test_webhooks_are_kept_and_the_secret_is_shown_once(world: World, receiver: 
     assert not Webhook.objects.exists()
 
 
+def test_auditors_see_webhooks_without_what_may_be_a_password(world: World) -> None:
+    url = "https://8.8.8.8/services/T0/as-good-as-a-password"
+    made = world.api("owner").do("POST", HOOKS, {"name": "chat", "url": url, "types": ["*"]}, 201)
+    own = f"{HOOKS}/{made['id']}"
+    auditor = world.api("auditor")
+    assert auditor.get(HOOKS)["results"][0]["url"] == auditor.get(own)["url"] == "https://8.8.8.8/…"
+    assert world.api("owner").get(own)["url"] == url
+    auditor.do("PATCH", own, {"name": "mine"}, 403)
+    auditor.do("POST", f"{own}/rotate", status=403)
+
+
 def test_webhooks_are_for_owners_of_that_organization(world: World, receiver: Receiver) -> None:
     made = world.api("owner").do("POST", HOOKS, {"name": "chat", "url": receiver.url, "types": ["*"]}, 201)
     path = f"{HOOKS}/{made['id']}"

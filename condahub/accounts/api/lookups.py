@@ -13,10 +13,10 @@ def refused(actor: Actor) -> NotAuthenticated | Forbidden:
     return NotAuthenticated() if actor.is_anonymous else Forbidden()
 
 
-def organization_for(actor: Actor, name: str, permission: Permission = Permission.ORGANIZATION_READ) -> Organization:
-    """The organization on which the actor has this right. Raises NotAuthenticated or Forbidden."""
+def organization_for(actor: Actor, name: str, permission: Permission = Permission.ORGANIZATION_READ, *others: Permission) -> Organization:
+    """The organization on which the actor has this right, or one of the others. Raises NotAuthenticated or Forbidden."""
     found = Organization.objects.filter(name=name, deleted_at__isnull=True).first()
-    if found is None or not can(actor, permission, found):
+    if found is None or not any(can(actor, one, found) for one in (permission, *others)):
         raise refused(actor)
     return found
 

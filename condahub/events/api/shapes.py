@@ -112,11 +112,11 @@ class SubscriptionChanges(HubSerializer):
 
 
 class WebhookAnswer(Answer):
-    """`names` in the context."""
+    """`names` in the context; `keeps`: whether who asks may change webhooks, and so may know the whole address."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
-    url = serializers.CharField()
+    url = serializers.SerializerMethodField(help_text="For auditors the host alone: the rest may be as good as a password.")
     types = serializers.ListField(child=serializers.CharField(), source="subscription.type_names")
     channel = serializers.SerializerMethodField()
     environment = serializers.SerializerMethodField()
@@ -124,6 +124,9 @@ class WebhookAnswer(Answer):
     failing_since = serializers.DateTimeField(allow_null=True, help_text="null: the last delivery was taken.")
     created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
     created_at = serializers.DateTimeField()
+
+    def get_url(self, webhook: Webhook) -> str:
+        return webhook.url if self.context["keeps"] else webhook.masked_url
 
     def get_channel(self, webhook: Webhook) -> str | None:
         return _names(self).channel_of(webhook.subscription)

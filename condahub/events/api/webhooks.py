@@ -1,4 +1,4 @@
-"""REST views of an organization's webhooks and of what was sent to them. For its owners."""
+"""REST views of an organization's webhooks and of what was sent to them. For its owners; auditors may look."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from condahub.accounts.api import lookups
 from condahub.accounts.models import Organization
 from condahub.accounts.permissions import Permission
+from condahub.accounts.policy import can
 from condahub.api.views import HubView
 from condahub.errors import NotFound
 from condahub.events import selectors, services
@@ -29,7 +31,9 @@ class DeliveryFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 class _OfOrganization(HubView):
     def organization(self, name: str) -> Organization:
-        return lookups.organization_for(self.actor, name, Permission.ORGANIZATION_UPDATE)
+        """For a change; a look needs no more than to read what was done there."""
+        look = (Permission.ORGANIZATION_AUDIT,) if self.request.method in SAFE_METHODS else ()
+        return lookups.organization_for(self.actor, name, Permission.ORGANIZATION_UPDATE, *look)
 
     def webhook(self, organization: str, number: int) -> Webhook:
         found = selectors.webhooks_of(self.organization(organization)).filter(pk=number).first()
@@ -38,11 +42,14 @@ class _OfOrganization(HubView):
         return found
 
     def answer(self, webhook: Webhook) -> Response:
-        return self.shown(webhook, shapes.WebhookAnswer, names=shapes.Names([webhook.subscription]))
+        keeps = can(self.actor, Permission.ORGANIZATION_UPDATE, webhook.organization)
+        return self.shown(webhook, shapes.WebhookAnswer, names=shapes.Names([webhook.subscription]), keeps=keeps)
 
     def made(self, made: NewWebhook, status: int) -> Response:
         """The only answers that hold a secret."""
-        shown: dict[str, Any] = shapes.WebhookAnswer(made.webhook, context={"names": shapes.Names([made.webhook.subscription])}).data
+        shown: dict[str, Any] = shapes.WebhookAnswer(
+            made.webhook, context={"names": shapes.Names([made.webhook.subscription]), "keeps": True}
+        ).data
         return Response({**shown, "secret": made.secret}, status=status)
 
 
@@ -53,10 +60,12 @@ class WebhooksView(_OfOrganization):
 
     @extend_schema(operation_id="webhooks_list", responses=shapes.WebhookAnswer(many=True))
     def get(self, request: Request, organization: str) -> Response:
-        """The webhooks of an organization, without their secrets. For owners."""
-        page = list(self.paginate_queryset(self.filter_queryset(selectors.webhooks_of(self.organization(organization)))) or ())
+        """The webhooks of an organization, without their secrets. For owners; for auditors without the addresses' paths."""
+        found = self.organization(organization)
+        page = list(self.paginate_queryset(self.filter_queryset(selectors.webhooks_of(found))) or ())
         names = shapes.Names(webhook.subscription for webhook in page)
-        return self.get_paginated_response(shapes.WebhookAnswer(page, many=True, context={"names": names}).data)
+        context = {"names": names, "keeps": can(self.actor, Permission.ORGANIZATION_UPDATE, found)}
+        return self.get_paginated_response(shapes.WebhookAnswer(page, many=True, context=context).data)
 
     @extend_schema(operation_id="webhooks_create", request=shapes.NewWebhookRequest, responses={201: shapes.NewWebhookAnswer})
     def post(self, request: Request, organization: str) -> Response:
@@ -72,7 +81,7 @@ class WebhooksView(_OfOrganization):
 class WebhookView(_OfOrganization):
     @extend_schema(operation_id="webhooks_retrieve", responses=shapes.WebhookAnswer)
     def get(self, request: Request, organization: str, number: int) -> Response:
-        """One webhook, without its secret. For owners."""
+        """One webhook, without its secret. For owners; for auditors without the address's path."""
         return self.answer(self.webhook(organization, number))
 
     @extend_schema(operation_id="webhooks_update", request=shapes.WebhookChanges, responses=shapes.WebhookAnswer)
@@ -110,7 +119,7 @@ class DeliveriesView(_OfOrganization):
 
     @extend_schema(operation_id="webhooks_deliveries_list", responses=shapes.DeliveryAnswer(many=True))
     def get(self, request: Request, organization: str, number: int) -> Response:
-        """What was sent to a webhook in the last 30 days and what came of it, the newest first. For owners."""
+        """What was sent to a webhook in the last 30 days and what came of it, the newest first. For owners and auditors."""
         rows = selectors.deliveries_of(self.webhook(organization, number))
         return self.listed(rows.select_related("event__organization"), shapes.DeliveryAnswer)
 
