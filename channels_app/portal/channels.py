@@ -13,7 +13,7 @@ from django.urls import reverse
 from channels_app import listings
 from channels_app.models import Channel
 from channels_app.portal import reads, union_packages
-from channels_app.portal.frame import channel_for, head
+from channels_app.portal.frame import channel_for, channel_to_look_at, head
 from channels_app.services import channels as services
 from condahub.accounts import selectors as accounts
 from condahub.accounts.models import Organization
@@ -148,7 +148,7 @@ def channel(request: PortalRequest, channel: str) -> HttpResponseBase:
 
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
-    found = channel_for(request, channel, Permission.CHANNEL_UPDATE)
+    found = channel_to_look_at(request, channel, Permission.CHANNEL_UPDATE)
     fields = ("description", "visibility", "allow_overwrite", "keep_builds", "keep_all_revisions")
     form = SettingsForm(request.POST or None, initial={name: getattr(found, name) for name in fields})
     error = None
@@ -161,6 +161,7 @@ def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
         except HubError as refused:
             error = refused
     context = {**head(request, found, "settings"), "form": form, "may_delete": can(request.actor, Permission.CHANNEL_DELETE, found)}
+    context["keeps"] = can(request.actor, Permission.CHANNEL_UPDATE, found)
     context["grace_days"] = hub_settings.CONDAHUB_CHANNEL_GRACE_DAYS
     return show(request, "channels/settings.html", context, error=error)
 

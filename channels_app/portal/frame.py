@@ -10,7 +10,7 @@ from django.urls import reverse
 from channels_app import history, selectors
 from channels_app.models import Channel, ChannelKind, Revision
 from channels_app.portal import lines
-from condahub.accounts.policy import Actor, Permission, can
+from condahub.accounts.policy import Actor, Permission, can, reads_all
 from condahub.portal.page import PortalRequest
 from condahub.portal.registry import Tab
 from condahub.portal.wording import ago, counted, listed
@@ -22,7 +22,7 @@ _tabs = [
     Tab("policy", "Policy", "channels:policy", Permission.CHANNEL_READ, 20),
     Tab("members", "Members", "channels:members", Permission.MEMBER_READ, 40),
     Tab("activity", "Activity", "channels:activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE, 99),
+    Tab("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE, 99, for_auditors=True),
 ]
 SIGNED_IN_TABS = {"policy"}
 _extra_tabs: list[tuple[Tab, Callable[[Channel], bool]]] = []
@@ -38,6 +38,12 @@ def channel_for(request: PortalRequest, name: str, permission: Permission = Perm
     return selectors.channel_for(request.actor, name, permission)
 
 
+def channel_to_look_at(request: PortalRequest, name: str, permission: Permission) -> Channel:
+    """The channel, for who has this right on it, and for who reads everything, as long as nothing is changed."""
+    look = request.method != "POST" and reads_all(request.actor)
+    return channel_for(request, name, Permission.CHANNEL_READ if look else permission)
+
+
 def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = True) -> dict[str, Any]:
     """The context of a channel's frame. whole: with what its newest revision says, for a query."""
     actor = request.actor
@@ -50,6 +56,7 @@ def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = Tr
         {"key": one.key, "label": one.label, "path": reverse(one.url_name, args=[channel.name])}
         for one in sorted(known, key=lambda one: one.order)
         if can(actor, one.permission, channel.organization if one.permission is Permission.ORGANIZATION_AUDIT else target)
+        or (one.for_auditors and reads_all(actor))
     ]
     return {
         "channel": channel,

@@ -20,9 +20,9 @@ OWN_TABS = (
     Tab("teams", "Teams", "portal:organization_teams", Permission.MEMBER_READ, 30),
     Tab("robots", "Robots", "portal:organization_robots", Permission.TOKEN_READ, 40),
     Tab("access", "Access", "portal:organization_access", Permission.ORGANIZATION_AUDIT, 45),
-    Tab("webhooks", "Webhooks", "portal:webhooks", Permission.ORGANIZATION_UPDATE, 80),
+    Tab("webhooks", "Webhooks", "portal:webhooks", Permission.ORGANIZATION_AUDIT, 80),
     Tab("activity", "Activity", "portal:organization_activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", "Settings", "portal:organization_settings", Permission.ORGANIZATION_UPDATE, 99),
+    Tab("settings", "Settings", "portal:organization_settings", Permission.ORGANIZATION_AUDIT, 99),
 )
 
 
@@ -35,6 +35,12 @@ def found_organization(actor: Actor, name: str, permission: Permission = Permiss
     return found
 
 
+def kept_organization(request: PortalRequest, name: str) -> Organization:
+    """The organization, for a page that its owners change and auditors look at."""
+    look = request.method in ("GET", "HEAD")
+    return found_organization(request.actor, name, Permission.ORGANIZATION_AUDIT if look else Permission.ORGANIZATION_UPDATE)
+
+
 def organization_head(request: PortalRequest, organization: Organization, tab: str) -> dict[str, Any]:
     """The context of an organization's frame, with the tabs that the actor may open."""
     tabs = sorted((*OWN_TABS, *registry.organization_tabs()), key=lambda one: one.order)
@@ -43,4 +49,9 @@ def organization_head(request: PortalRequest, organization: Organization, tab: s
         for one in tabs
         if can(request.actor, one.permission, organization)
     ]
-    return {"organization": organization, "tabs": shown, "tab": tab}
+    return {
+        "organization": organization,
+        "tabs": shown,
+        "tab": tab,
+        "keeps": can(request.actor, Permission.ORGANIZATION_UPDATE, organization),
+    }

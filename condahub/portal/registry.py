@@ -47,13 +47,17 @@ class OrganizationPanel:
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab of an object's pages. url_name: takes the object's name; permission: what opens it, asked of the object."""
+    """One tab of an object's pages. url_name: takes the object's name; permission: what opens it, asked of the object.
+
+    for_auditors: whether who reads everything may look at what others change there.
+    """
 
     key: str
     label: str
     url_name: str
     permission: Permission
     order: int
+    for_auditors: bool = False
 
 
 @dataclass(frozen=True)

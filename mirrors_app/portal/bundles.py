@@ -10,8 +10,8 @@ from django.http import HttpResponseBase
 from django.urls import reverse
 
 from channels_app.models import Channel
-from channels_app.portal.frame import channel_for, head
-from condahub.accounts.policy import Actor, Permission
+from channels_app.portal.frame import channel_for, channel_to_look_at, head
+from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import HubError, Unprocessable
 from condahub.portal.forms import HubForm
 from condahub.portal.page import PortalRequest, done, failed, page, safe_next, show
@@ -48,12 +48,13 @@ class ExportForm(HubForm):
 @page()
 def bundles(request: PortalRequest, channel: str) -> HttpResponseBase:
     """What was made of the channel, and what was brought to it."""
-    found = channel_for(request, channel, Permission.MIRROR_UPDATE)
+    found = channel_to_look_at(request, channel, Permission.MIRROR_UPDATE)
     exports = list(BundleExport.objects.filter(channel=found).prefetch_related("parts").defer("parts__members")[:SHOWN])
     imports = list(BundleImport.objects.filter(channel=found)[:SHOWN])
     context = {
         **head(request, found, "bundles"),
         "may_export": _may_carry(request.actor, found),
+        "keeps": can(request.actor, Permission.MIRROR_UPDATE, found),
         "exports": [{"export": one, "look": _look(one.state), "files": _files(one)} for one in exports],
         "imports": [{"taken": one, "look": _look(one.state)} for one in imports],
         "bases": [one for one in exports if one.state in (ExportState.READY, ExportState.DELETED) and not one.environment],
@@ -105,8 +106,8 @@ def bring(request: PortalRequest, channel: str) -> HttpResponseBase:
 @page(methods=("GET", "HEAD", "POST"))
 def bundle_import(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
     """What a bundle would change; then running it, or letting it go."""
-    found = channel_for(request, channel, Permission.MIRROR_UPDATE)
-    taken = importing.import_for(request.actor, number)
+    found = channel_to_look_at(request, channel, Permission.MIRROR_UPDATE)
+    taken = importing.import_for(request.actor, number) if request.method == "POST" else importing.import_seen(request.actor, number)
     _own(found, taken)
     path = reverse("mirrors:bundle_import", args=[found.name, taken.pk])
     if request.method == "POST":
@@ -122,6 +123,7 @@ def bundle_import(request: PortalRequest, channel: str, number: int) -> HttpResp
         **head(request, found, "bundles"),
         "taken": taken,
         "look": _look(taken.state),
+        "keeps": can(request.actor, Permission.MIRROR_UPDATE, found),
         "may_run": taken.state in (ImportState.READY, ImportState.REFUSED, ImportState.FAILED, ImportState.CANCELLED),
         "running": taken.state == ImportState.RUNNING,
     }

@@ -19,4 +19,7 @@ def register() -> None:
     registry.register_panel(Panel("mirrors/panel.html", views.broken_panel, 12))
     registry.register_usage(exporting.usage_rows)
     register_tab(Tab("mirror", "Mirror", "mirrors:mirror", Permission.MIRROR_READ, 15), lambda channel: channel.kind in MIRRORED)
-    register_tab(Tab("bundles", "Bundles", "mirrors:bundles", Permission.MIRROR_UPDATE, 60), lambda channel: not channel.is_virtual)
+    register_tab(
+        Tab("bundles", "Bundles", "mirrors:bundles", Permission.MIRROR_UPDATE, 60, for_auditors=True),
+        lambda channel: not channel.is_virtual,
+    )

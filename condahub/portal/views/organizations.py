@@ -21,7 +21,7 @@ from condahub.audit import selectors as audit_selectors
 from condahub.errors import HubError, Throttled, Unprocessable
 from condahub.portal import paging, registry
 from condahub.portal.forms import MemberForm, OrganizationForm, OrganizationSettingsForm, RobotForm, TeamForm, TokenForm
-from condahub.portal.organization_frame import found_organization, organization_head
+from condahub.portal.organization_frame import found_organization, kept_organization, organization_head
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 from condahub.portal.views.account import create_from, show_secret, token_rows
 
@@ -228,7 +228,7 @@ def activity(request: PortalRequest, organization: str) -> HttpResponseBase:
 
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = found_organization(request.actor, organization, Permission.ORGANIZATION_UPDATE)
+    found = kept_organization(request, organization)
     form = OrganizationSettingsForm(request.POST or None, initial={"title": found.title, "description": found.description})
     error = None
     if request.method == "POST" and form.is_valid():

@@ -7,7 +7,6 @@ from django.http import HttpResponseBase
 from django.urls import reverse
 
 from condahub.accounts.models import Organization
-from condahub.accounts.policy import Permission
 from condahub.errors import HubError, NotFound, Unprocessable
 from condahub.events import selectors
 from condahub.events.models import Webhook
@@ -15,7 +14,7 @@ from condahub.events.services import webhooks as services
 from condahub.events.types import ANY_TYPE, known_types
 from condahub.portal import paging
 from condahub.portal.forms import HubForm
-from condahub.portal.organization_frame import found_organization, organization_head
+from condahub.portal.organization_frame import kept_organization, organization_head
 from condahub.portal.page import PortalRequest, done, failed, page, show
 
 
@@ -32,7 +31,7 @@ class WebhookForm(HubForm):
 
 @page(methods=("GET", "HEAD", "POST"))
 def webhook_list(request: PortalRequest, organization: str) -> HttpResponseBase:
-    found = found_organization(request.actor, organization, Permission.ORGANIZATION_UPDATE)
+    found = kept_organization(request, organization)
     form = WebhookForm(request.POST or None)
     error: HubError | None = None
     secret = ""
@@ -54,7 +53,7 @@ def webhook_list(request: PortalRequest, organization: str) -> HttpResponseBase:
 @page(methods=("GET", "HEAD", "POST"))
 def webhook(request: PortalRequest, organization: str, number: int) -> HttpResponseBase:
     """One of them: its deliveries; on, off, tried, a new secret, gone."""
-    found = found_organization(request.actor, organization, Permission.ORGANIZATION_UPDATE)
+    found = kept_organization(request, organization)
     one = _webhook(found, number)
     path = reverse("portal:webhook", args=[found.name, one.pk])
     secret = ""
