@@ -37,10 +37,8 @@ GET    api/users/{username}/role                               - - - - - - s - -
 GET    api/users/{owner}/role                                  - - - - - o s - R I U C M O F
 PUT    api/users/{username}/role                               - - - - - - - - - - - - - - -
 PUT    api/users/{member}/role                                 - - - - - - s - - - - - - - -
-GET    api/users/{username}/channels                           - - - - - - s - - - - - - - -
 GET    api/users/{owner}/channels                              - - - - - o s - R I - C M O F
 GET    api/paginated/users/{username}/channels                 - - - - - - s - - - - - - - -
-GET    api/users/{username}/packages                           - - - - - - s - - - - - - - -
 GET    api/users/{owner}/packages                              - - - - - o s - R I - C M O F
 GET    api/paginated/users/{username}/packages                 - - - - - - s - - - - - - - -
 GET    api/channels/search                                     a u r c m o s x R I U C M O F

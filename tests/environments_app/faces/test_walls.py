@@ -44,10 +44,8 @@ GET    conda-store/api/v1/environment/{namespace}/{environment}  - - r c m o s x
 GET    conda-store/api/v1/environment/{namespace}/{open}       a u r c m o s x R I U C M O F
 GET    conda-store/api/v1/environment/{namespace}/absent       - - - - - - - - - - - - - - -
 PUT    conda-store/api/v1/environment/{namespace}/{environment}  - - - c m o s - - - - C M O F
-PUT    conda-store/api/v1/environment/{namespace}/{open}       - - - c m o s - - - - C M O F
 DELETE conda-store/api/v1/environment/{namespace}/{environment}  - - - - m o s - - - - - M O F
 GET    conda-store/api/v1/environment/{namespace}/{environment}/lockfile  - - r c m o s x R I - C M O F
-GET    conda-store/api/v1/environment/{namespace}/{environment}/conda-lock.yml  - - r c m o s x R I - C M O F
 GET    conda-store/api/v1/specification                        - - - c m o s - - - - C M O F
 POST   conda-store/api/v1/specification                        - - - c m o s - - - - C M O F
 GET    conda-store/api/v1/build                                a u r c m o s x R I U C M O F
@@ -57,7 +55,6 @@ DELETE conda-store/api/v1/build/{build}                        0 0 - - m o s - -
 PUT    conda-store/api/v1/build/{build}/cancel                 0 0 - c m o s - - - 0 C M O F
 GET    conda-store/api/v1/build/{build}/packages               0 0 r c m o s x R I 0 C M O F
 GET    conda-store/api/v1/build/{build}/logs                   0 0 r c m o s x R I 0 C M O F
-GET    conda-store/api/v1/build/{build}/yaml                   0 0 r c m o s x R I 0 C M O F
 GET    conda-store/api/v1/build/{build}/archive                0 0 r c m o s x R I 0 C M O F
 GET    conda-store/api/v1/build/{build}/lockfile               0 0 r c m o s x R I 0 C M O F
 GET    conda-store/api/v1/channel                              a u r c m o s x R I U C M O F
@@ -82,7 +79,6 @@ BODIES: dict[str, Any] = {
     "POST conda-store/api/v1/environment": {"namespace": "acme", "specification": SPECIFICATION},
     "POST conda-store/api/v1/specification": {"namespace": "acme", "specification": SPEC},
     "PUT conda-store/api/v1/environment/{namespace}/{environment}": {"description": "New."},
-    "PUT conda-store/api/v1/environment/{namespace}/{open}": {"description": "New."},
     "POST conda-store/login/": {"username": "ada", "password": PASSWORD},
 }
 # What is asked of no engine: nothing is of this name.
