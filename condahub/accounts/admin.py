@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -14,10 +15,14 @@ from condahub.accounts import admin_signin  # noqa: F401 - registers what belong
 from condahub.accounts.models import ApiToken, Grant, Invitation, Organization, Team, User
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import deactivate_user, reactivate_user, remove_second_factors, revoke_invitation, revoke_token, set_quota
+from condahub.accounts.services.ownership import left_without_owner
+from condahub.accounts.services.users import belongings_of
 from condahub.adminsite.base import LookInline, LookOnly
 from condahub.adminsite.confirming import QuotaForm, Verb
 from condahub.adminsite.filters import OpenFilter
 from condahub.portal import registry
+
+MAX_NAMED = 10
 
 if admin.site.is_registered(Group):
     admin.site.unregister(Group)
@@ -25,6 +30,16 @@ if admin.site.is_registered(Group):
 
 def _disable(actor: Actor, user: User, values: dict[str, Any]) -> None:
     deactivate_user(actor=actor, user=user)
+
+
+def _told_of_disabling(users: Sequence[User]) -> list[str]:
+    """What ends with these accounts, and what would be nobody's."""
+    told = [f"What ends: {', '.join(f'{number:,} {what}' for what, number in belongings_of(users).items())}."]
+    orphaned = [one.name for one in left_without_owner(users)]
+    if orphaned:
+        shown = ", ".join([*orphaned[:MAX_NAMED], *([f"and {len(orphaned) - MAX_NAMED} more"] if len(orphaned) > MAX_NAMED else [])])
+        told.append(f"No owner is left in: {shown}. Make somebody else an owner there.")
+    return told
 
 
 def _enable(actor: Actor, user: User, values: dict[str, Any]) -> None:
@@ -95,8 +110,11 @@ class UserAdmin(LookOnly):
         Verb(
             "disable",
             "Disable",
-            "Nobody signs in with these accounts any more; their sessions end and their tokens are revoked, for good.",
+            "Nobody signs in with these accounts any more. Their sessions end, their tokens are revoked, their open invitations are taken "
+            "back and the long work that they asked for is cancelled, for good. Robot accounts and webhooks are their "
+            "organizations' and go on.",
             _disable,
+            tells=_told_of_disabling,
             dangerous=True,
         ),
         Verb(

@@ -61,7 +61,8 @@ class QuotaForm(forms.Form):
 class Verb:
     """What staff may do to many rows. one: the service for one row; many: instead of it, where rows go together.
 
-    explains: what it does, on the page that asks. form: what is to be said beside it, its cleaned values handed to the service.
+    explains: what it does, on the page that asks. tells: sentences about the very rows that were chosen.
+    form: what is to be said beside it, its cleaned values handed to the service.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Verb:
     explains: str
     one: One | None = None
     many: Many | None = None
+    tells: Callable[[Sequence[Any]], Sequence[str]] | None = None
     form: type[forms.Form] = NoQuestions
     dangerous: bool = False
 
@@ -125,6 +127,7 @@ def _question(verb: Verb, model_admin: Any, request: HttpRequest, rows: list[Any
         "form": form,
         "rows": rows[:MAX_LISTED],
         "count": len(rows),
+        "told": verb.tells(rows) if verb.tells is not None else (),
         "more": max(len(rows) - MAX_LISTED, 0),
         # The very rows that were counted, and no others that come to the list meanwhile.
         "keys": [row.pk for row in rows],

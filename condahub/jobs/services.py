@@ -6,7 +6,8 @@ same on SQLite and PostgreSQL, and nobody who lost the lease can write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -275,6 +276,23 @@ def cancel(actor: Labelled, job: Job) -> Job:
     if fresh.is_final and not fresh.cancel_requested:
         raise Conflict(f"The job has already ended ({fresh.state}).", code="job_ended")
     return fresh
+
+
+def long_work_of(labels: Collection[str]) -> QuerySet[Job]:
+    """What these asked for and that has not ended, of the heavy lane: what is quick finishes what was done already, as an index."""
+    return Job.objects.filter(
+        actor_label__in=labels, lane=Lane.HEAVY, state__in=(JobState.WAITING, JobState.RUNNING), cancel_requested=False
+    )
+
+
+def cancel_long_work_of(actor: Labelled, label: str) -> int:
+    """Cancel all of it; returns how much."""
+    count = 0
+    for job in long_work_of([label]):
+        with suppress(Conflict):
+            cancel(actor, job)
+            count += 1
+    return count
 
 
 def reap() -> int:

@@ -150,6 +150,32 @@ def test_tokens_are_revoked_and_a_user_is_disabled_with_all_that_is_theirs(world
     assert [world.people[name].is_active for name in ("owner", "staff", "admin")] == [False, True, True]
 
 
+def test_what_ends_with_an_account_is_counted_before_and_what_is_its_organizations_stays(
+    world: World, staff: Client, settings: Settings
+) -> None:
+    settings.CONDAHUB_EMAIL_ENABLED = True
+    user = world.people["owner"]
+    owner = Actor.of(user)
+    services.create_token(actor=owner, name="laptop", scopes=["read"])
+    robot = services.create_robot(actor=owner, organization=world.acme, name="bot")
+    bots = services.create_token(actor=owner, name="ci", scopes=["read"], owner=robot).token
+    invited = services.invite(actor=owner, organization=world.acme, email="new@example.org", role="reader")
+    asked = enqueue(kind="hub.gc", payload={}, actor_label="owner")
+    finishing = enqueue(kind="channels.settle", payload={}, actor_label="owner")
+    another = enqueue(kind="hub.gc", payload={}, coalesce_key="another", actor_label="reader")
+    page = ask(staff, "accounts_user", "disable", [user])
+    assert "0 session(s), 1 token(s), 1 open invitation(s), 1 waiting or running job(s)." in page
+    assert "No owner is left in: acme." in page
+    do(staff, "accounts_user", "disable", [user])
+    for row in (invited, asked, finishing, another, robot, bots):
+        row.refresh_from_db()
+    assert invited.revoked_at is not None and asked.state == JobState.CANCELLED
+    assert [finishing.state, another.state] == [JobState.WAITING, JobState.WAITING]
+    assert robot.is_active and bots.revoked_at is None
+    kept = AuditEvent.objects.get(action="user.deactivate").details
+    assert (kept["tokens_revoked"], kept["invitations_revoked"], kept["jobs_cancelled"]) == (1, 1, 1)
+
+
 def test_organizations_get_a_quota(world: World, staff: Client) -> None:
     do(staff, "accounts_organization", "quota", [world.acme], gigabytes="")
     assert Organization.objects.get(pk=world.acme.pk).quota_bytes is None

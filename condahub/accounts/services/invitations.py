@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import timedelta
 from smtplib import SMTPException
 
@@ -12,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from condahub.accounts import secrets
@@ -75,6 +77,21 @@ def revoke_invitation(*, actor: Actor, invitation: Invitation) -> None:
     with transaction.atomic():
         if Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None).update(revoked_at=timezone.now()):
             _record(actor, "invitation.revoke", invitation)
+
+
+def open_invitations_of(users: Collection[User]) -> QuerySet[Invitation]:
+    """Those that these users sent and that could still be accepted."""
+    rows = Invitation.objects.filter(invited_by__in=users, accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())
+    return rows.select_related("organization", "team")
+
+
+def revoke_invitations_of(*, actor: Actor, user: User) -> int:
+    """Take back what the user sent, with his account: the caller settles who may. Returns how many."""
+    found = list(open_invitations_of([user]))
+    Invitation.objects.filter(pk__in=[one.pk for one in found]).update(revoked_at=timezone.now())
+    for one in found:
+        _record(actor, "invitation.revoke", one)
+    return len(found)
 
 
 def mail_invitation(invitation_id: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +17,11 @@ from django.utils import timezone
 from condahub.accounts import cache
 from condahub.accounts.models import MANUAL, ApiToken, Flag, Organization, RoleSource, User, UserKind
 from condahub.accounts.policy import HUB, Actor, Permission, require
+from condahub.accounts.services.invitations import open_invitations_of, revoke_invitations_of
 from condahub.accounts.services.organizations import create_personal_organization, require_alive
 from condahub.audit.services import record
 from condahub.errors import Conflict, Unprocessable
+from condahub.jobs import services as jobs
 from condahub.names import check_name
 
 
@@ -115,7 +118,7 @@ def promote_user(
 
 
 def deactivate_user(*, actor: Actor, user: User) -> User:
-    """Stop an account for good measure: no sign-in, no session, and every token revoked, so none comes back with the account."""
+    """Stop an account with what is its own: no sign-in, no session; tokens, open invitations and long work end for good."""
     _require_power_over(actor, user)
     if actor.user_id == user.pk:
         raise Conflict("You can't deactivate yourself.", code="own_account", hint="Ask another administrator.")
@@ -127,17 +130,32 @@ def deactivate_user(*, actor: Actor, user: User) -> User:
 
 
 def close_account(*, actor: Actor, user: User, why: str = "") -> None:
-    """Stop an account, end its sessions, revoke its tokens. Part of what the policy was asked for, or of what a directory says."""
+    """Stop an account, its sessions, tokens, open invitations and long work. What the policy was asked for, or a directory says.
+
+    What belongs to its organizations stays: robot accounts, webhooks, channels.
+    """
     with transaction.atomic():
         user.is_active = False
         user.save(update_fields=["is_active"])
         revoked = ApiToken.objects.filter(owner=user, revoked_at__isnull=True).update(revoked_at=timezone.now())
         sessions = end_sessions(user)
         details: dict[str, Any] = {"tokens_revoked": revoked, "sessions_ended": sessions}
+        details["invitations_revoked"] = revoke_invitations_of(actor=actor, user=user)
+        details["jobs_cancelled"] = jobs.cancel_long_work_of(actor, user.username)
         if why:
             details["why"] = why
         record(actor=actor, action="user.deactivate", target=user.username, organization_id=user.organization_id, details=details)
         transaction.on_commit(cache.forget)
+
+
+def belongings_of(users: Sequence[User]) -> dict[str, int]:
+    """What ends with these accounts, counted, in words: for a question before."""
+    return {
+        "session(s)": UserSession.objects.filter(user__in=users).count(),
+        "token(s)": ApiToken.objects.filter(owner__in=users, revoked_at__isnull=True).count(),
+        "open invitation(s)": open_invitations_of(users).count(),
+        "waiting or running job(s)": jobs.long_work_of([user.username for user in users]).count(),
+    }
 
 
 def end_sessions(user: User) -> int:
