@@ -13,6 +13,7 @@ from channels_app.models import Package, ReservedName
 from channels_app.services import virtual as services
 from channels_app.virtual import reads
 from condahub.accounts.permissions import Permission
+from condahub.accounts.policy import reads_all
 from condahub.api.permissions import Anybody
 from condahub.api.views import HubView
 
@@ -76,8 +77,8 @@ class UnionReservationsView(HubView):
 
     @extend_schema(operation_id="union_reservations_list", responses=shapes.ReservationAnswer(many=True))
     def get(self, request: Request, channel: str) -> Response:
-        """Names that are reserved for a member, or kept from all; for those who arrange the channel."""
-        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_UPDATE)
+        """Names that are reserved for a member, or kept from all; for those who arrange the channel, and auditors."""
+        found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ if reads_all(self.actor) else Permission.CHANNEL_UPDATE)
         reads.require_virtual(found)
         return self.listed(reads.reservations_of(found), shapes.ReservationAnswer)
 

@@ -18,7 +18,7 @@ from channels_app.services import policies
 from channels_app.services.scopes import Scope
 from condahub.accounts.models import Organization
 from condahub.accounts.permissions import HUB
-from condahub.accounts.policy import Permission, can, require
+from condahub.accounts.policy import Permission, can, reads_all, require
 from condahub.errors import Forbidden, HubError, Unprocessable
 from condahub.portal import paging
 from condahub.portal.forms import HubForm
@@ -186,8 +186,9 @@ def organization_policy(request: PortalRequest, organization: str) -> HttpRespon
 
 @page(methods=("GET", "HEAD", "POST"))
 def installation_policy(request: PortalRequest) -> HttpResponseBase:
-    """The rules that act on every channel, for IT staff."""
-    require(request.actor, Permission.HUB_OPERATE, HUB)
+    """The rules that act on every channel, for IT staff; auditors read them."""
+    if not reads_all(request.actor):
+        require(request.actor, Permission.HUB_OPERATE, HUB)
     return _wide(request, Scope.of_installation(), None)
 
 

@@ -143,7 +143,7 @@ PUT    channels/{virtual}/union                                - - - - m o s - -
 GET    channels/{virtual}/union/conflicts                      - - r c m o s x R I - C M O F
 GET    channels/{virtual}/union/names/{package}                - - r c m o s x R I - C M O F
 PUT    channels/{virtual}/union/names/{package}                - - - - m o s - - - - - M O F
-GET    channels/{virtual}/union/reservations                   - - - - m o s - - - - - M O F
+GET    channels/{virtual}/union/reservations                   - - - - m o s x - - - - M O F
 POST   channels/{virtual}/union/reservations                   - - - - m o s - - - - - M O F
 POST   channels/{virtual}/union/reservations/release           - - - - m o s - - - - - M O F
 GET    channels/{channel}/shown-in                             - - r c m o s x R I - C M O F

@@ -8,6 +8,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from condahub.accounts.permissions import SCOPE_BUNDLES
+from condahub.accounts.policy import Actor
+from environments_app.services.policies import change_settings
 from tests.api.conftest import World
 from tests.portal.conftest import Visitor
 from tests.portal.test_walls import rows, values
@@ -31,6 +33,9 @@ ALSO_FOR_AUDITORS = {
     "/ui/{organization}/webhooks",
     "/ui/{organization}/webhooks/{webhook}",
     "/ui/{organization}/settings",
+    "/ui/{organization}/environment-settings",
+    "/ui/environment-settings",
+    "/ui/policy",
     "/ui/channels/{channel}/settings",
     "/ui/channels/{channel}/bundles",
     "/ui/channels/{gap}/bundles/imports/{import}",
@@ -66,7 +71,11 @@ def test_an_auditor_changes_nothing_of_others(world: World, visit: type[Visitor]
 
 def test_pages_that_an_auditor_looks_at_have_no_form_and_take_none(world: World, visit: type[Visitor], values: dict[str, str]) -> None:
     auditor = visit(world, "auditor")
-    for path in sorted(one for one in ALSO_FOR_AUDITORS if "/webhooks" in one or "/bundles" in one or one.endswith("/settings")):
+    change_settings(actor=Actor.of(world.people["owner"]), on=world.acme, changes={"solve_seconds": 61})
+    assert "<dt>solve seconds</dt><dd>61</dd>" in auditor.get("/ui/acme/environment-settings")
+    for path in sorted(
+        one for one in ALSO_FOR_AUDITORS if "/webhooks" in one or "/bundles" in one or one.endswith(("settings", "/policy"))
+    ):
         there = path.format(**values)
         main = auditor.get(there).partition("<main")[2]
         assert main and "<form" not in main, path
