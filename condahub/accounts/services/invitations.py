@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from datetime import timedelta
-from smtplib import SMTPException
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
@@ -23,10 +20,9 @@ from condahub.accounts.services.grants import grant
 from condahub.accounts.services.organizations import require_alive
 from condahub.accounts.services.teams import add_member, require_not_personal
 from condahub.audit.services import record
-from condahub.errors import Conflict, Forbidden, NotAuthenticated, NotFound, Throttled, Unavailable, Unprocessable
+from condahub.errors import Conflict, Forbidden, NotAuthenticated, NotFound, Throttled, Unprocessable
 from condahub.jobs.services import enqueue
-
-log = logging.getLogger(__name__)
+from condahub.net import mail
 
 MAIL_KIND = "accounts.invitation_mail"
 LIFE_DAYS = 14
@@ -104,18 +100,7 @@ def mail_invitation(invitation_id: int) -> bool:
         return False
     key = secrets.generate("invite")
     Invitation.objects.filter(pk=found.pk).update(hash=secrets.hash_of(key))
-    message = EmailMessage(
-        subject=f"{settings.EMAIL_SUBJECT_PREFIX}You are invited to {found.organization.name}",
-        body=_body(found, key),
-        to=[found.email],
-        # RFC 3834: no vacation notice comes back.
-        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
-    )
-    try:
-        message.send()
-    except (SMTPException, OSError) as failure:
-        log.warning("an invitation could not be sent: %s", type(failure).__name__)
-        raise Unavailable("The mail server does not take the mail.", hint="Is CONDAHUB_EMAIL_URL right, and the server up?") from None
+    mail.send(found.email, f"You are invited to {found.organization.name}", _body(found, key))
     Invitation.objects.filter(pk=found.pk).update(sent_at=timezone.now())
     return True
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from smtplib import SMTPException
 
 from django.conf import settings
-from django.core.mail import EmailMessage
 
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
@@ -14,6 +12,7 @@ from condahub.errors import Unavailable
 from condahub.events import selectors
 from condahub.events.models import InboxItem, MailState
 from condahub.events.types import type_named
+from condahub.net import mail
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +53,7 @@ def _send(user: User, items: list[InboxItem]) -> None:
     subject = first if len(items) == 1 else f"{first} And {len(items) - 1} more."
     if len(subject) > MAX_SUBJECT_CHARS:
         subject = f"{subject[: MAX_SUBJECT_CHARS - 1]}…"
-    message = EmailMessage(
-        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{subject}",
-        body=_body(user, items),
-        to=[user.email],
-        # RFC 3834: no vacation notice comes back.
-        headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
-    )
-    try:
-        message.send()
-    except (SMTPException, OSError) as failure:
-        log.warning("a mail could not be sent: %s", type(failure).__name__)
-        raise Unavailable("The mail server does not take the mail.", hint="Is CONDAHUB_EMAIL_URL right, and the server up?") from None
+    mail.send(user.email, subject, _body(user, items))
 
 
 def _body(user: User, items: list[InboxItem]) -> str:
