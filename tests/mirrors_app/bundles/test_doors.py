@@ -159,12 +159,7 @@ def test_a_bundle_obeys_what_was_decided_after_it_was_made(
     staff: Actor,
     outside: Channel,
 ) -> None:
-    push(name="bad", version="1.0")
-    carry_out()
-    base = Channel.objects.get(pk=outside.pk).head
-    push(name="fine", version="1.0")
-    carry_out(since=base)
-    whole, later = BundleExport.objects.order_by("pk").values_list("pk", flat=True)
+    whole, later = with_and_without_bad(push, carry_out, outside)
     assert file_of(api, whole).status_code == file_of(api, later).status_code == 200
     close(staff, outside)
     applied(outside)
@@ -194,12 +189,7 @@ def test_a_bundle_of_a_past_revision_obeys_too_and_waits_while_an_edit_is_applie
 def test_a_bundle_with_purged_bytes_is_let_go_of_and_no_other(
     push: Push, carry_out: Exporter, api: Api, staff: Actor, outside: Channel
 ) -> None:
-    push(name="bad", version="1.0")
-    carry_out()
-    base = Channel.objects.get(pk=outside.pk).head
-    push(name="fine", version="1.0")
-    carry_out(since=base)
-    whole, later = BundleExport.objects.order_by("pk").values_list("pk", flat=True)
+    whole, later = with_and_without_bad(push, carry_out, outside)
     assert sweeping.withdraw_purged() == []
     change_state(actor=staff, channel=outside, verb=PURGE, files=[BAD], reason="a secret")
     assert sweeping.withdraw_purged() == [whole]
@@ -207,6 +197,17 @@ def test_a_bundle_with_purged_bytes_is_let_go_of_and_no_other(
     told = api.get(f"exports/{whole}")
     assert (told["state"], told["error"]["code"]) == ("deleted", "purged")
     assert file_of(api, whole).status_code == 404 and file_of(api, later).status_code == 200
+
+
+def with_and_without_bad(push: Push, carry_out: Exporter, outside: Channel) -> tuple[int, int]:
+    """A bundle that holds the package `bad`, and one since it that does not."""
+    push(name="bad", version="1.0")
+    carry_out()
+    base = Channel.objects.get(pk=outside.pk).head
+    push(name="fine", version="1.0")
+    carry_out(since=base)
+    whole, later = BundleExport.objects.order_by("pk").values_list("pk", flat=True)
+    return whole, later
 
 
 def file_of(api: Api, export: int) -> Any:
