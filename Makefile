@@ -14,7 +14,7 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run dev ldap test test-fast test-database test-real test-long test-system check format bench soak screenshots vendor lock clean
+.PHONY: help run dev ldap test test-fast test-database test-real test-long test-system check format bench soak screenshots vendor messages lock clean
 
 help: ## list what make can do
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ screenshots: $(VENV)/.dev ## take the portal's pictures in docs/screenshots anew
 
 vendor: $(VENV)/.dev ## fetch the portal's front-end files anew from npm, as deploy/vendor_assets.py lists them
 	@$(BIN)/python deploy/vendor_assets.py
+
+messages: $(VENV)/.dev ## find what the portal says and bring its message catalogues up to date (needs GNU gettext)
+	@$(BIN)/python deploy/messages.py
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into the three lock files
 	@$(BIN)/python -m pip install --quiet uv

@@ -61,6 +61,7 @@ PARTS = {
         Part("slapd", "slapd"),
         Part("ldapsearch", "ldap-utils"),
         Part("skopeo", "skopeo"),
+        Part("xgettext", "gettext"),
         Module("ldap", "gcc libldap2-dev libsasl2-dev"),
     )
 }

@@ -28,6 +28,12 @@ class User(AbstractUser):
         help_text="The organization that a robot belongs to; empty for people.",
     )
     is_auditor = models.BooleanField(default=False, help_text="May read everything and change nothing.")
+    language = models.CharField(
+        max_length=8,
+        blank=True,
+        default="",
+        help_text="The language of pages and mails, such as de; empty follows the browser, and for mails is English.",
+    )
     unlocked_until = models.DateTimeField(
         null=True, blank=True, help_text="Until then the local password opens, even where local accounts are off."
     )

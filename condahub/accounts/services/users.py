@@ -65,11 +65,17 @@ def create_robot(*, actor: Actor, organization: Organization, name: str, display
     return user
 
 
-def update_user(*, actor: Actor, user: User, display_name: str | None = None, email: str | None = None) -> User:
-    """What a person may change of himself, and staff of everybody below them."""
+def update_user(
+    *, actor: Actor, user: User, display_name: str | None = None, email: str | None = None, language: str | None = None
+) -> User:
+    """What a person may change of himself, and staff of everybody below them. language: one of `settings.LANGUAGES`, or ''."""
     if actor.user_id != user.pk or actor.token is not None:
         _require_power_over(actor, user)
-    changes = {name: value for name, value in (("display_name", display_name), ("email", email)) if value is not None}
+    asked = {"display_name": display_name, "email": email, "language": language}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if language and language not in dict(settings.LANGUAGES):
+        known = ", ".join(code for code, _ in settings.LANGUAGES)
+        raise Unprocessable("The hub does not speak this language.", code="unknown_language", hint=f"It speaks {known}.")
     for name, value in changes.items():
         setattr(user, name, value)
     _check(user)
