@@ -97,7 +97,7 @@ class SpecificationText(HubSerializer):
     specification = Text(max_length=MAX_LOCK_SPEC_BYTES, trim_whitespace=False)
 
 
-class NewBuild(SpecificationText):
+class ChosenSpecification(SpecificationText):
     """`update` and `keep` name conda packages of the current build."""
 
     exclude_newer = serializers.DateTimeField(required=False, help_text="Nothing that was made after this moment is chosen.")
@@ -111,6 +111,10 @@ class NewBuild(SpecificationText):
     keep = serializers.ListField(child=Text(max_length=128), required=False, max_length=MAX_CHOSEN, help_text="These stay as they are.")
 
 
+class NewBuild(ChosenSpecification):
+    """What is built next."""
+
+
 class SpecificationToCheck(SpecificationText):
     """With an organization, and an environment of it, their settings are held against it."""
 
@@ -118,7 +122,7 @@ class SpecificationToCheck(SpecificationText):
     environment = Text(required=False, max_length=64)
 
 
-class Question(SpecificationText):
+class Question(ChosenSpecification):
     organization = Text(max_length=64, help_text="Whose settings and limits hold.")
     environment = Text(required=False, max_length=64)
 

@@ -17,6 +17,7 @@ from environments_app.api import shapes
 from environments_app.building import questions
 from environments_app.models import Environment
 from environments_app.services import builds, policies
+from environments_app.services.choices import Choices
 from environments_app.spec import SpecInvalid, kind_of
 
 
@@ -58,7 +59,10 @@ class WouldItSolveView(HubView):
         environment = None
         if given.get("environment"):
             environment = selectors.environment_for(self.actor, organization.name, given["environment"], Permission.ENVIRONMENT_SOLVE)
-        answer = questions.would_it_solve(actor=self.actor, organization=organization, environment=environment, text=given["specification"])
+        choices = Choices(**{name: given[name] for name in ("exclude_newer", "update", "keep") if name in given})
+        answer = questions.would_it_solve(
+            actor=self.actor, organization=organization, environment=environment, text=given["specification"], choices=choices
+        )
         return self.shown(answer, shapes.QuestionAnswer)
 
 

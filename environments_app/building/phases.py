@@ -55,7 +55,7 @@ def solve_request(context: BuildContext) -> Solve:
         cache_folder=str(folders.index_cache(context.build.environment.organization_id)),
         token=context.token,
         timeout_seconds=min(context.limits.solve_seconds, context.remaining_seconds()),
-        **chosen(context.build),
+        **chosen(context.build.environment_id, asked),
     )
 
 

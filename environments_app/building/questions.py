@@ -21,6 +21,7 @@ from condahub.errors import Unavailable
 from environments_app.building import access, folders, limits, outcome, phases
 from environments_app.models import Environment
 from environments_app.services import builds
+from environments_app.services.choices import Choices, chosen
 from environments_app.services.locked import lock_from
 from environments_app.services.policies import settings_for
 
@@ -37,30 +38,32 @@ _tokens: dict[tuple[int, frozenset[int]], tuple[float, str]] = {}
 _tokens_lock = threading.Lock()
 
 
-def would_it_solve(*, actor: Actor, organization: Organization, environment: Environment | None, text: str) -> dict[str, Any]:
+def would_it_solve(
+    *, actor: Actor, organization: Organization, environment: Environment | None, text: str, choices: Choices | None = None
+) -> dict[str, Any]:
     """`solves`, `seconds` by platform, `packages` by platform, and the `conflict` with the specification's own lines.
 
-    Raises NotAuthenticated, Forbidden, SpecInvalid, Unavailable where as many questions are being answered as may.
+    Raises NotAuthenticated, Forbidden, SpecInvalid, Unprocessable, Conflict, Unavailable where as many questions are being answered as may.
     """
     require(actor, Permission.ENVIRONMENT_SOLVE, environment or organization)
     if not _places.acquire(blocking=False):
         raise Unavailable("Many questions are being answered right now.", retry_after_seconds=2)
     try:
         checked = builds.validate(actor=actor, text=text, organization=organization, environment=environment)
-        channels = checked.request.channels
+        channels, asked = checked.request.channels, dict(checked.request.values)
+        asked.update((choices or Choices()).values(actor, environment, checked.kind))
         if checked.spec.locked is not None:
             return _answer(lock_from(checked.spec.locked, channels), {}, ())
-        merged_settings = settings_for(organization, environment)
-        merged = limits.Limits.of(merged_settings)
+        merged = limits.Limits.of(settings_for(organization, environment))
         seconds = min(merged.solve_seconds, MAX_QUESTION_SECONDS)
         question = WouldItSolve(
             channels=access.engine_channels(channels),
-            platforms=phases.platforms_of(checked.request.values),
+            platforms=phases.platforms_of(asked),
             specs=checked.request.dependencies,
             cache_folder=str(folders.index_cache(organization.pk)),
             token=_token(actor, channels),
-            channel_priority=merged_settings.channel_priority,
             timeout_seconds=seconds,
+            **chosen(environment.pk if environment is not None else None, asked),
         )
         answer = _pool.ask(
             question,

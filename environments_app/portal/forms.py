@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import Any
 
 import yaml
 from django import forms
 from django.conf import settings as hub_settings
+from django.utils.translation import gettext_lazy as _
 
 from condahub.accounts.permissions import Role
 from condahub.errors import Unprocessable
 from condahub.portal.forms import HubForm
+from environments_app.services.choices import Choices
 from environments_app.services.environments import MAX_DESCRIPTION_CHARS
 from environments_app.spec import MAX_LOCK_SPEC_BYTES, Spec, read_environment
 from environments_app.spec.conda import PLATFORMS
@@ -40,6 +43,11 @@ def _text(label: str, help_text: str, rows: int, *, most: int = MAX_FIELD_CHARS,
     )
 
 
+def _line(label: Any, help_text: Any) -> forms.CharField:
+    widget = forms.TextInput(attrs={"class": "form-control mono", "autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"})
+    return forms.CharField(required=False, max_length=4000, label=label, help_text=help_text, widget=widget)
+
+
 class SpecForm(HubForm):
     """A specification in three ways; `way` says which of them counts."""
 
@@ -66,6 +74,14 @@ class SpecForm(HubForm):
     lock = _text("Lock file", "The text of a pixi.lock, conda-lock.yml or @EXPLICIT file: built exactly so.", 14, most=MAX_LOCK_SPEC_BYTES)
     upload = forms.FileField(required=False, label="or choose the file", widget=forms.FileInput())
     find = forms.CharField(max_length=100, required=False, label="Find a package")
+    update = _line(_("Update only"), _("Names of packages, all others stay at the current build's versions where that goes."))
+    keep = _line(_("Keep as they are"), _("Names of packages that stay what they are in the current build, whatever else it costs."))
+    exclude_newer = forms.DateField(
+        required=False,
+        label=_("Nothing newer than"),
+        help_text=_("Packages that were made after this day (UTC) are not chosen."),
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
 
     @property
     def the_way(self) -> str:
@@ -90,6 +106,22 @@ class SpecForm(HubForm):
                     "The lock file is no text in UTF-8.", hint="Choose a pixi.lock, conda-lock.yml or explicit file."
                 ) from None
         return text_of_fields(given)
+
+    def choices(self) -> Choices:
+        """What the next build updates and keeps, in the ways that leave something to choose. After `is_valid`."""
+        given = self.cleaned_data
+        if self.the_way == LOCK:
+            return Choices()
+        day = given["exclude_newer"]
+        return Choices(
+            exclude_newer=datetime.combine(day, time.max, UTC) if day else None,
+            update=_names(given["update"]),
+            keep=_names(given["keep"]),
+        )
+
+
+def _names(text: str) -> list[str]:
+    return text.replace(",", " ").split()
 
 
 def text_of_fields(given: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from condahub.errors import HubError, Unavailable
 from environments_app.building import questions
 from environments_app.models import Environment
 from environments_app.services import builds
+from environments_app.services.choices import Choices
 from environments_app.spec import Problem, SpecInvalid
 
 SHOWN_LINE_CHARS = 200
@@ -57,7 +58,15 @@ class Meaning:
     numbered: bool = True
 
 
-def meaning(*, actor: Actor, organization: Organization, environment: Environment | None, text: str, numbered: bool = True) -> Meaning:
+def meaning(
+    *,
+    actor: Actor,
+    organization: Organization,
+    environment: Environment | None,
+    text: str,
+    choices: Choices | None = None,
+    numbered: bool = True,
+) -> Meaning:
     """Read it first, which is cheap, then ask whether it solves. numbered: whether the person sees the text that lines are counted in.
 
     Raises NotAuthenticated, Forbidden.
@@ -66,7 +75,7 @@ def meaning(*, actor: Actor, organization: Organization, environment: Environmen
         return Meaning("")
     try:
         builds.validate(actor=actor, text=text, organization=organization, environment=environment)
-        answer = questions.would_it_solve(actor=actor, organization=organization, environment=environment, text=text)
+        answer = questions.would_it_solve(actor=actor, organization=organization, environment=environment, text=text, choices=choices)
     except SpecInvalid as error:
         return Meaning("faulty", faults=faults_of(text, error.problems), numbered=numbered)
     except Unavailable as error:

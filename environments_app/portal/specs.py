@@ -118,7 +118,9 @@ class _Editor:
                 )
         else:
             organization = self._environment.organization
-        build = builds.submit_specification(actor=actor, organization=organization, text=text, name=given["name"].strip())
+        build = builds.submit_specification(
+            actor=actor, organization=organization, text=text, name=given["name"].strip(), choices=self._form.choices()
+        )
         return done(self._request, path_of(build.environment, "build", build.number))
 
     def _turn(self, way: str) -> None:
@@ -184,7 +186,14 @@ def meaning_of(actor: Actor, form: SpecForm, environment: Environment | None) ->
         organization = environment.organization
     else:
         organization = selectors.organization_for(actor, form.cleaned_data["organization"], Permission.ENVIRONMENT_SOLVE)
-    return meaning(actor=actor, organization=organization, environment=environment, text=text, numbered=not by_fields)
+    return meaning(
+        actor=actor,
+        organization=organization,
+        environment=environment,
+        text=text,
+        choices=form.choices(),
+        numbered=not by_fields,
+    )
 
 
 @page(methods=("POST",))

@@ -23,7 +23,7 @@ class Choices:
     update: Collection[str] = ()
     keep: Collection[str] = ()
 
-    def values(self, actor: Actor, environment: Environment, kind: SpecificationKind) -> dict[str, Any]:
+    def values(self, actor: Actor, environment: Environment | None, kind: SpecificationKind) -> dict[str, Any]:
         """What a request says of them, nothing where nothing was chosen. Raises Unprocessable, Conflict."""
         if (self.exclude_newer or self.update or self.keep) and kind != SpecificationKind.YAML:
             raise Unprocessable(
@@ -33,6 +33,12 @@ class Choices:
         if self.exclude_newer is not None:
             made["exclude_newer"] = self.exclude_newer.astimezone(UTC).isoformat()
         if self.update or self.keep:
+            if environment is None:
+                raise Unprocessable(
+                    "Only what an environment's current build holds can be updated or kept.",
+                    code="no_such_build",
+                    hint="Name the environment, or leave update and keep out.",
+                )
             update, keep = (sorted({name.lower() for name in names}) for names in (self.update, self.keep))
             made |= {"update": update, "keep": keep, "previous": _previous(actor, environment, {*update, *keep}).number}
         return made
@@ -58,14 +64,13 @@ def _previous(actor: Actor, environment: Environment, names: Collection[str]) ->
     return build
 
 
-def chosen(build: Build) -> dict[str, Any]:
-    """The fields of a Solve that follow from a build's request. Raises Unprocessable where the build is gone whose versions should stay."""
-    request: Mapping[str, Any] = build.request
+def chosen(environment_id: int | None, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a Solve that follow from a request. Raises Unprocessable where the build is gone whose versions should stay."""
     made: dict[str, Any] = {"channel_priority": request.get("channel_priority", "strict")}
     if "exclude_newer" in request:
         made["exclude_newer"] = datetime.fromisoformat(request["exclude_newer"])
     if "previous" in request:
-        earlier = Build.objects.filter(environment=build.environment_id, number=request["previous"]).select_related("lock").first()
+        earlier = Build.objects.filter(environment=environment_id, number=request["previous"]).select_related("lock").first()
         if earlier is None or earlier.lock is None:
             raise Unprocessable(f"Build {request['previous']}, whose versions should stay, is gone.", code="no_such_build")
         made |= {"previous": _staying(HubLock.from_bytes(bytes(earlier.lock.content)), request), "keep": tuple(request["keep"])}

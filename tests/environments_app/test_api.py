@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,11 @@ def test_a_specification_is_checked_line_by_line_and_nothing_is_recorded(world: 
     assert hidden["problems"][0]["detail"].replace("inner", "inter") == unknown["problems"][0]["detail"]
 
 
+def chosen_for(number: int) -> dict[str, Any]:
+    build = Build.objects.get(number=number)
+    return chosen(build.environment_id, build.request)
+
+
 def test_a_build_updates_what_is_named_and_keeps_the_rest(world: World, submit: Submit) -> None:
     """What the solver is asked then; that it does so is the engine's to show."""
     api, posted = world.api("contributor"), {"specification": SPEC}
@@ -58,11 +64,11 @@ def test_a_build_updates_what_is_named_and_keeps_the_rest(world: World, submit: 
     made = api.do("POST", f"{TOOLS}/builds", body, 201)
     assert made["number"] == 2 and made["request"]["exclude_newer"] == "2026-05-01T00:00:00+00:00"
     assert api.do("POST", f"{TOOLS}/builds", body, 201)["number"] == 2 and api.do("POST", f"{TOOLS}/builds", posted, 201)["number"] == 3
-    asked = chosen(Build.objects.get(number=2))
+    asked = chosen_for(2)
     assert [record.name for record in asked["previous"].platform("linux-64").conda] == ["other"] and asked["keep"] == ("other",)
     assert asked["exclude_newer"] == datetime(2026, 5, 1, tzinfo=UTC) and asked["channel_priority"] == "strict"
     only_kept = api.do("POST", f"{TOOLS}/builds", {**posted, "keep": ["open"]}, 201)
-    asked = chosen(Build.objects.get(number=only_kept["number"]))
+    asked = chosen_for(only_kept["number"])
     assert [record.name for record in asked["previous"].platform("linux-64").conda] == ["open"]
     for wrong, status in ({"update": ["absent"]}, 422), ({"keep": [7]}, 400), ({"exclude_newer": "soon"}, 400), ({"upgrade": []}, 400):
         assert api("POST", f"{TOOLS}/builds", {**posted, **wrong}).status_code == status, wrong

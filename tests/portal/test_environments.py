@@ -10,9 +10,12 @@ from django.conf import settings
 
 from channels_app.models import Advisory, PackageFile
 from condahub.accounts.policy import Actor
+from condahub.engine.lock import HubLock, LockedChannel, PlatformLock
+from condahub.engine.records import CondaRecord
 from condahub.jobs.models import Job
 from environments_app.artifacts.services import ARTIFACT_KIND
 from environments_app.building import questions
+from environments_app.building.outcome import keep_lock
 from environments_app.models import Build, BuildArtifact, BuildState, Environment
 from environments_app.services.builds import move, submit_specification
 from environments_app.services.policies import own_values
@@ -108,6 +111,33 @@ def test_from_fields_to_a_build_and_its_next(world: World, visit: type[Visitor])
     assert "open &gt;=1" in visitor.get(f"{TOOLS}/edit")
     changed = visitor.post(f"{TOOLS}/edit", 302, go="build", way="yaml", yaml=build.specification.text.replace(">=1", ">=0"))
     assert changed["Location"] == f"{TOOLS}/builds/2"
+
+
+def test_a_next_build_updates_and_keeps_what_the_page_names(world: World, visit: type[Visitor]) -> None:
+    visitor = visit(world, "contributor")
+    build = finish(queue(world))
+    records = tuple(
+        CondaRecord(name=name, version="1.0", build="0", subdir="noarch", filename=f"{name}-1.0-0.conda", sha256="ab" * 32, channel="outer")
+        for name in ("open", "other")
+    )
+    lock = HubLock.of(channels=[LockedChannel("outer", 1)], platforms={"linux-64": PlatformLock(conda=records)})
+    Build.objects.filter(pk=build.pk).update(lock=keep_lock(lock))
+    assert 'name="update"' in visitor.get(f"{TOOLS}/edit") and 'name="update"' not in visitor.get("/ui/environments/new")
+    fields = {"way": "yaml", "yaml": SPEC, "update": "open", "keep": "other, open", "exclude_newer": "2026-05-01"}
+    assert visitor.post(f"{TOOLS}/edit", 302, go="build", **fields)["Location"] == f"{TOOLS}/builds/2"
+    request = Build.objects.get(number=2).request
+    assert (request["update"], request["keep"], request["previous"]) == (["open"], ["open", "other"], 1)
+    assert request["exclude_newer"].startswith("2026-05-01T23:59:59")
+    as_fields = visitor.post(f"{TOOLS}/edit", 200, go="to-fields", **fields).content.decode()
+    assert 'value="other, open"' in as_fields and 'value="2026-05-01"' in as_fields, "what was typed stays"
+    wrong = visitor.post(f"{TOOLS}/edit", 422, go="build", **{**fields, "update": "absent"}).content.decode()
+    assert "There is no conda package &#x27;absent&#x27; in build 1" in wrong
+    asked = {**fields, "update": "absent", "organization": "acme", "environment": "tools"}
+    part = visitor.post("/ui/environments/check", 200, **asked).content.decode()
+    assert "There is no conda package &#x27;absent&#x27; in build 1" in part
+    finish(Build.objects.get(number=2), {"open": "2.0"})
+    told = _text(visitor.get(f"{TOOLS}/spec"))
+    assert "Updated only open" in told and "Kept as they were open, other As in build 1" in told
 
 
 def test_what_it_means_stands_beside_it(world: World, visit: type[Visitor]) -> None:
