@@ -14,37 +14,13 @@ from condahub.engine.protocol import Archive, ArchiveAnswer
 from condahub.engine.runner import run
 from tests.engine.channels import PLACEHOLDER, Server
 from tests.engine.conftest import TIMEOUT_SECONDS, Hub, output
+from tests.engine.r_language import BINARY, add_r
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(sys.platform != "linux", reason="environments are built on Linux")]
 
-# Stands for R: it says where its home is, and the version of a package out of its library.
-R = b"""#!/bin/sh
-R_HOME_DIR=%s/lib/R
-R_HOME="${R_HOME:-$R_HOME_DIR}"
-echo "$R_HOME $(sed -n 's/^Version: //p' "$R_HOME_DIR/library/$1/DESCRIPTION") $R_LIBS_SITE"
-"""
-ACTIVATE = b'export R_LIBS_SITE="$CONDA_PREFIX/lib/R/site-library"\n'
-BINARY = b"\x7fELF\x00%s/lib/R\x00end\x00"
-
-
-def add_r(server: Server) -> None:
-    channel = server.channel("main")
-    prefix = PLACEHOLDER.encode()
-    channel.add_relocatable(
-        "r-base",
-        {
-            "bin/R": (R % prefix, "text"),
-            "bin/Rscript": (BINARY % prefix, "binary"),
-            "lib/R/etc/Renviron": (b"R_LIBS_USER=%s/lib/R/library\n" % prefix, "text"),
-            "etc/conda/activate.d/activate-r-base.sh": (ACTIVATE, "text"),
-        },
-    )
-    library = "lib/R/library/jsonlite"
-    channel.add("r-jsonlite", "1.8", depends=["r-base"], files={f"{library}/DESCRIPTION": b"Package: jsonlite\nVersion: 1.8\n"})
-
 
 def test_r_runs_in_the_folder_and_wherever_its_archive_is_unpacked(server: Server, hub: Hub, tmp_path: Path) -> None:
-    add_r(server)
+    add_r(server.channel("main"))
     channels = [server.served["main"].channel()]
     prefix, answer = hub.install(hub.solve(channels, "r-jsonlite"), channels, "r1")
     assert answer.packages == 2 and not answer.link_scripts

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from condahub.ops.roles import HOME
 from tests.engine.channels import PLACEHOLDER, Served
 from tests.engine.conftest import output
 from tests.engine.cpython import add_python
+from tests.engine.r_language import add_r
 from tests.environments_app.pip.index import Index, serving_index
 from tests.hub import RunningHub, start_hub
 
@@ -50,11 +51,11 @@ class Built:
             method, f"{self.hub.url}/api/hub/v1/{path}", headers={**self.headers, **more.pop("headers", {})}, timeout=90, **more
         )
 
-    def artifact(self, path: str, **more: Any) -> httpx.Response:
+    def artifact(self, path: str, *, environment: str = "tools", **more: Any) -> httpx.Response:
         """The bytes of an artifact, waited for."""
         until = time.monotonic() + WITHIN_SECONDS
         while True:
-            answer = self.api("GET", f"{ENVIRONMENT}/builds/{path}", **more)
+            answer = self.api("GET", f"organizations/acme/environments/{environment}/builds/{path}", **more)
             if answer.status_code != 202:
                 return answer
             assert time.monotonic() < until, answer.text
@@ -80,6 +81,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("built")
     channel = Served("main", folder / "packages")
     add_python(channel, PLACEHOLDER)
+    add_r(channel)
     with serving_index() as index, start_hub(folder / "data", CONDAHUB_PRIVATE_NETWORKS_ALLOWED="127.0.0.1") as hub:
         made = Built(hub, index, dict(hub.headers))
         assert made.api("POST", "organizations", json={"name": "acme"}).status_code == 201
@@ -117,7 +119,9 @@ def test_the_folder_has_the_wheel_beside_condas_packages(built: Built) -> None:
     assert [(one["kind"], one["version"], one["requested"]) for one in packages] == [("pypi", "1.0", "wheely")]
 
 
-def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(built: Built, tmp_path: Path) -> None:
+@pytest.fixture
+def condahub(built: Built, tmp_path: Path) -> Callable[..., str]:
+    """`condahub env ...` of a person with caches of his own; what it prints."""
     mine = {
         "CONDAHUB_URL": built.hub.url,
         "CONDAHUB_TOKEN": built.hub.admin_token,
@@ -125,7 +129,7 @@ def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(built: Built
         "CONDAHUB_CONFIG": str(tmp_path / "config.yaml"),
     }
 
-    def condahub(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         argv = [sys.executable, "-m", "condahub.cli", "env", *arguments]
         done = subprocess.run(
             argv, cwd=HOME, env={**os.environ, **mine}, capture_output=True, text=True, timeout=WITHIN_SECONDS, check=False
@@ -133,6 +137,10 @@ def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(built: Built
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    return run
+
+
+def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(condahub: Callable[..., str], tmp_path: Path) -> None:
     root = tmp_path / "pulled"
     told = json.loads(condahub("pull", "acme/tools@1", "-p", str(root), "--compile", "--json"))
     assert [line.split()[:2] for line in told["changes"]] == [["+", name] for name in ("python", "tool", "wheely", "where")]
@@ -142,6 +150,27 @@ def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(built: Built
     assert (again["changes"], again["downloaded_bytes"]) == ([], 0)
     script = "import os, sys, json, tool, wheely; print(sys.prefix, os.environ['GREETING'])"
     assert condahub("run", "-p", str(root), "acme/tools@1", "--", "python", "-c", script) == f'{root} it\'s "on"\n'
+
+
+def test_an_r_environment_runs_from_the_folder_the_archive_the_installer_and_a_pull(
+    built: Built, condahub: Callable[..., str], tmp_path: Path
+) -> None:
+    build = built.build("channels: [main]\ndependencies: [r-jsonlite]\n", "stats")
+    assert build["state"] == "completed" and build["package_count"] == 2, build["error"]
+    said = "{0}/lib/R 1.8 {0}/lib/R/site-library\n"
+    archive = built.artifact("1/artifacts/archive?wait=20", environment="stats")
+    unpacked, installed, pulled = tmp_path / "unpacked", tmp_path / "installed", tmp_path / "pulled"
+    unpacked.mkdir()
+    subprocess.run(["tar", "-x", "-z", "-C", unpacked], input=archive.content, check=True)
+    output(unpacked / "bin" / "conda-unpack")
+    (tmp_path / "stats.sh").write_bytes(built.artifact("1/artifacts/installer?wait=20", environment="stats").content)
+    output("sh", tmp_path / "stats.sh", "-b", "-p", installed)
+    condahub("pull", "acme/stats", "-p", str(pulled))
+    for root in (unpacked, installed):
+        assert output("bash", "-c", f'. "{root}/bin/activate"; R jsonlite') == said.format(root)
+    assert condahub("run", "-p", str(pulled), "acme/stats", "--", "R", "jsonlite") == said.format(pulled)
+    folder = (built.hub.data / "environments" / "acme" / "stats").resolve()
+    assert output(folder / "bin" / "R", "jsonlite").split() == [f"{folder}/lib/R", "1.8"]
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("archive", "-z"), ("archive-zstd", "--zstd")])

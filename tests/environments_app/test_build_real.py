@@ -203,6 +203,29 @@ def test_it_is_told_at_once_whether_a_specification_would_solve(hub: Site) -> No
     assert not bad["solves"] and bad["conflict"]["specs"][0] == {"spec": "nowhere >1", "why": bad["conflict"]["specs"][0]["why"], "line": 3}
 
 
+def test_a_kept_package_stays_and_an_updated_one_is_chosen_anew(hub: Site) -> None:
+    hub.add("forge", "grown")
+    hub.add("forge", "other")
+    text = "channels: [forge]\ndependencies: [grown, other]\n"
+    hub.made("grows", text)
+    for name in ("grown", "other"):
+        hub.add("forge", name, "2.0")
+    path = "organizations/acme/environments/grows/builds"
+    for choice, versions in (
+        ({"keep": ["grown"]}, {"grown": "1.0", "other": "2.0"}),
+        ({"update": ["grown"]}, {"grown": "2.0", "other": "1.0"}),
+        ({}, {"grown": "2.0", "other": "2.0"}),
+    ):
+        question = {"specification": text, "organization": "acme", "environment": "grows", **choice}
+        said = hub.do("POST", "environments/would-it-solve", question)
+        assert {row["name"]: row["version"] for row in said["packages"]["linux-64"]} == versions, choice
+        number = hub.do("POST", path, {"specification": text, **choice})["number"]
+        assert hub.wait("grows", number)["state"] == "completed"
+        built = hub.do("GET", f"{path}/{number}/packages")["results"]
+        assert {row["name"]: row["version"] for row in built} == versions, choice
+        hub.do("POST", f"{path}/1/activate")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small filesystem")
 def test_a_disk_that_fills_leaves_the_old_environment_current() -> None:
     disk = tempfile.mkdtemp(prefix="cd-")
