@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from channels_app.models import Channel
 from channels_app.portal.frame import channel_for, channel_to_look_at, head
@@ -36,12 +37,28 @@ LOOKS: dict[str, str] = {
     ImportState.REFUSED: "failed",
     ImportState.CANCELLED: "archived",
 }
+WORDS = {
+    ExportState.WAITING.value: gettext_lazy("Waiting"),
+    ExportState.RUNNING.value: gettext_lazy("Running"),
+    ExportState.READY.value: gettext_lazy("Ready"),
+    ExportState.FAILED.value: gettext_lazy("Failed"),
+    ExportState.DELETED.value: gettext_lazy("Deleted"),
+    ImportState.RECEIVING.value: gettext_lazy("Receiving"),
+    ImportState.DONE.value: gettext_lazy("Done"),
+    ImportState.UNCHANGED.value: gettext_lazy("Unchanged"),
+    ImportState.REFUSED.value: gettext_lazy("Refused"),
+    ImportState.CANCELLED.value: gettext_lazy("Cancelled"),
+}
 
 
 class ExportForm(HubForm):
-    since = forms.IntegerField(required=False, min_value=1, max_value=2**53, label="Only what changed since")
+    since = forms.IntegerField(required=False, min_value=1, max_value=2**53, label=gettext_lazy("Only what changed since"))
     part_mib = forms.IntegerField(
-        required=False, min_value=1, max_value=1_000_000, label="Parts of at most (MiB)", help_text="For what carries it across."
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        label=gettext_lazy("Parts of at most (MiB)"),
+        help_text=gettext_lazy("For what carries it across."),
     )
 
 
@@ -55,8 +72,8 @@ def bundles(request: PortalRequest, channel: str) -> HttpResponseBase:
         **head(request, found, "bundles"),
         "may_export": _may_carry(request.actor, found),
         "keeps": can(request.actor, Permission.MIRROR_UPDATE, found),
-        "exports": [{"export": one, "look": _look(one.state), "files": _files(one)} for one in exports],
-        "imports": [{"taken": one, "look": _look(one.state)} for one in imports],
+        "exports": [{"export": one, "look": _look(one.state), "word": WORDS[one.state], "files": _files(one)} for one in exports],
+        "imports": [{"taken": one, "look": _look(one.state), "word": WORDS[one.state]} for one in imports],
         "bases": [one for one in exports if one.state in (ExportState.READY, ExportState.DELETED) and not one.environment],
         "form": ExportForm(),
         "folders": settings.CONDAHUB_BUNDLE_FOLDERS,
@@ -75,17 +92,17 @@ def export(request: PortalRequest, channel: str) -> HttpResponseBase:
             exporting.delete_export(
                 actor=request.actor, export=_own(found, exporting.export_for(request.actor, _number(request, "delete")))
             )
-            return done(request, path, "Its bytes are let go of; later bundles can still stand on it.")
+            return done(request, path, gettext("Its bytes are let go of; later bundles can still stand on it."))
         form = ExportForm(request.POST)
         if not form.is_valid():
-            raise Unprocessable("The revision or the size of parts is no number.", hint="Nothing was ordered.")
+            raise Unprocessable(gettext("The revision or the size of parts is no number."), hint=gettext("Nothing was ordered."))
         part_mib = form.cleaned_data["part_mib"]
         exporting.order_export(
             actor=request.actor, channel=found, since=form.cleaned_data["since"], part_bytes=part_mib * MIB if part_mib else None
         )
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, "The bundle is being made.")
+    return done(request, path, gettext("The bundle is being made."))
 
 
 @page(methods=("POST",))
@@ -96,11 +113,15 @@ def bring(request: PortalRequest, channel: str) -> HttpResponseBase:
     folder = request.POST.get("folder", "").strip()[:1000]
     try:
         if not folder:
-            raise Unprocessable("A folder is needed.", hint="Or send the bundle from a terminal: the command is on the page.")
+            raise Unprocessable(
+                gettext("A folder is needed."), hint=gettext("Or send the bundle from a terminal: the command is on the page.")
+            )
         taken = importing.begin_import(actor=request.actor, channel=found, folder=folder)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, reverse("mirrors:bundle_import", args=[found.name, taken.pk]), "Its signature is right. Nothing was changed yet.")
+    return done(
+        request, reverse("mirrors:bundle_import", args=[found.name, taken.pk]), gettext("Its signature is right. Nothing was changed yet.")
+    )
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -114,15 +135,16 @@ def bundle_import(request: PortalRequest, channel: str, number: int) -> HttpResp
         try:
             if request.POST.get("verb") == "forget":
                 importing.forget_import(actor=request.actor, taken=taken)
-                return done(request, reverse("mirrors:bundles", args=[found.name]), "It is let go of.")
+                return done(request, reverse("mirrors:bundles", args=[found.name]), gettext("It is let go of."))
             importing.ask_to_run(actor=request.actor, taken=taken)
         except HubError as error:
             return failed(request, safe_next(request, path), error)
-        return done(request, path, "It is verified and published now.")
+        return done(request, path, gettext("It is verified and published now."))
     context: dict[str, Any] = {
         **head(request, found, "bundles"),
         "taken": taken,
         "look": _look(taken.state),
+        "word": WORDS[taken.state],
         "keeps": can(request.actor, Permission.MIRROR_UPDATE, found),
         "may_run": taken.state in (ImportState.READY, ImportState.REFUSED, ImportState.FAILED, ImportState.CANCELLED),
         "running": taken.state == ImportState.RUNNING,
@@ -141,7 +163,7 @@ def bundle_import(request: PortalRequest, channel: str, number: int) -> HttpResp
 def _own(channel: Channel, row: BundleExport | BundleImport) -> Any:
     """Of this page's channel: what is another's is as if it were not there."""
     if row.channel_id != channel.pk:
-        raise Unprocessable("It belongs to another channel.")
+        raise Unprocessable(gettext("It belongs to another channel."))
     return row
 
 
@@ -168,5 +190,5 @@ def _files(export: BundleExport) -> list[tuple[str, int]]:
 def _number(request: PortalRequest, name: str) -> int:
     text = request.POST.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Unprocessable("Nothing was chosen.")
+        raise Unprocessable(gettext("Nothing was chosen."))
     return int(text)

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from condahub.portal.forms import HubForm
 from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.services.mirrors import MAX_LOCK_CHARS, UpstreamSpec
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 MEGABYTE = 1_000_000
 SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
 MODES = [
-    (MirrorMode.FULL.value, "Everything of the chosen platforms"),
-    (MirrorMode.FILTERED.value, "What filters choose"),
-    (MirrorMode.LAZY.value, "On demand: a package comes when somebody installs it"),
-    (MirrorMode.LOCK.value, "Exactly the packages of a lock file"),
+    (MirrorMode.FULL.value, gettext_lazy("Everything of the chosen platforms")),
+    (MirrorMode.FILTERED.value, gettext_lazy("What filters choose")),
+    (MirrorMode.LAZY.value, gettext_lazy("On demand: a package comes when somebody installs it")),
+    (MirrorMode.LOCK.value, gettext_lazy("Exactly the packages of a lock file")),
 ]
 CREDENTIALS = [
-    (CredentialKind.NONE.value, "none"),
-    (CredentialKind.TOKEN.value, "a token in the path (/t/…)"),
-    (CredentialKind.BASIC.value, "user name and password"),
-    (CredentialKind.BEARER.value, "a Bearer token"),
-    (CredentialKind.API_KEY.value, "an X-API-Key"),
-    (CredentialKind.S3.value, "S3 keys"),
+    (CredentialKind.NONE.value, gettext_lazy("none")),
+    (CredentialKind.TOKEN.value, gettext_lazy("a token in the path (/t/…)")),
+    (CredentialKind.BASIC.value, gettext_lazy("user name and password")),
+    (CredentialKind.BEARER.value, gettext_lazy("a Bearer token")),
+    (CredentialKind.API_KEY.value, gettext_lazy("an X-API-Key")),
+    (CredentialKind.S3.value, gettext_lazy("S3 keys")),
 ]
-REMOVED = [(RemovedRule.KEEP.value, "stays here"), (RemovedRule.DROP.value, "goes here too, and stays in past revisions")]
-REPLACED = [(ReplacedRule.HOLD.value, "is kept aside, and somebody is told"), (ReplacedRule.FOLLOW.value, "is shown, and somebody is told")]
+REMOVED = [
+    (RemovedRule.KEEP.value, gettext_lazy("stays here")),
+    (RemovedRule.DROP.value, gettext_lazy("goes here too, and stays in past revisions")),
+]
+REPLACED = [
+    (ReplacedRule.HOLD.value, gettext_lazy("is kept aside, and somebody is told")),
+    (ReplacedRule.FOLLOW.value, gettext_lazy("is shown, and somebody is told")),
+]
 
 
-def _lines(label: str, help_text: str, rows: int = 3) -> forms.CharField:
+def _lines(label: StrOrPromise, help_text: StrOrPromise, rows: int = 3) -> forms.CharField:
     widget = forms.Textarea(attrs={"rows": rows, "class": "form-control mono", "spellcheck": "false"})
     return forms.CharField(required=False, label=label, help_text=help_text, widget=widget, max_length=500_000)
 
@@ -39,17 +49,19 @@ def _lines(label: str, help_text: str, rows: int = 3) -> forms.CharField:
 class FilterForm(HubForm):
     """The filters alone, as a dry run takes them too."""
 
-    include = _lines("Only these", "MatchSpecs, one a line: numpy >=1.26, py*. Empty: everything.")
-    exclude = _lines("Not these", "MatchSpecs, one a line. They win over the list above.")
-    names = _lines("Only these names", "A list of package names, one a line.")
-    licenses = _lines("Only these licences", "SPDX identifiers with *, one a line.", rows=2)
-    newest_versions = forms.IntegerField(required=False, min_value=1, max_value=10_000, label="The newest versions of each package")
-    max_megabytes = forms.IntegerField(required=False, min_value=1, max_value=10**7, label="No file over, in MB")
-    built_after = forms.DateField(required=False, label="Built after", widget=forms.DateInput(attrs={"type": "date"}))
+    include = _lines(gettext_lazy("Only these"), gettext_lazy("MatchSpecs, one a line: numpy >=1.26, py*. Empty: everything."))
+    exclude = _lines(gettext_lazy("Not these"), gettext_lazy("MatchSpecs, one a line. They win over the list above."))
+    names = _lines(gettext_lazy("Only these names"), gettext_lazy("A list of package names, one a line."))
+    licenses = _lines(gettext_lazy("Only these licences"), gettext_lazy("SPDX identifiers with *, one a line."), rows=2)
+    newest_versions = forms.IntegerField(
+        required=False, min_value=1, max_value=10_000, label=gettext_lazy("The newest versions of each package")
+    )
+    max_megabytes = forms.IntegerField(required=False, min_value=1, max_value=10**7, label=gettext_lazy("No file over, in MB"))
+    built_after = forms.DateField(required=False, label=gettext_lazy("Built after"), widget=forms.DateInput(attrs={"type": "date"}))
     with_dependencies = forms.BooleanField(
         required=False,
-        label="And what these need",
-        help_text="Within these platforms and noarch, never against 'not these'.",
+        label=gettext_lazy("And what these need"),
+        help_text=gettext_lazy("Within these platforms and noarch, never against 'not these'."),
     )
 
     def filters(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -82,48 +94,55 @@ class MirrorForm(FilterForm):
 
     url = forms.CharField(
         max_length=2000,
-        label="Upstream",
-        help_text="The channel's address: https, another hub's, s3://bucket/prefix, or a folder that IT allows. More than one: one a line. "
-        "A lock file needs none.",
+        label=gettext_lazy("Upstream"),
+        help_text=gettext_lazy(
+            "The channel's address: https, another hub's, s3://bucket/prefix, or a folder that IT allows. More than one: one a line. "
+            "A lock file needs none."
+        ),
         widget=forms.Textarea(attrs={"rows": 1, "class": "form-control mono", "spellcheck": "false"}),
         required=False,
     )
-    credential_kind = forms.ChoiceField(choices=CREDENTIALS, required=False, label="It asks for")
+    credential_kind = forms.ChoiceField(choices=CREDENTIALS, required=False, label=gettext_lazy("It asks for"))
     username = forms.CharField(
-        required=False, max_length=200, label="User name or access key", widget=forms.TextInput(attrs={"autocomplete": "off"})
+        required=False, max_length=200, label=gettext_lazy("User name or access key"), widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
     secret = forms.CharField(
         required=False,
         max_length=2000,
-        label="Secret",
-        help_text="Kept encrypted, never shown again. Empty: the one that is kept.",
+        label=gettext_lazy("Secret"),
+        help_text=gettext_lazy("Kept encrypted, never shown again. Empty: the one that is kept."),
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     endpoint = forms.CharField(
-        required=False, max_length=500, label="S3 server", help_text="Of a bucket that is not at AWS, such as https://s3.example.org."
+        required=False,
+        max_length=500,
+        label=gettext_lazy("S3 server"),
+        help_text=gettext_lazy("Of a bucket that is not at AWS, such as https://s3.example.org."),
     )
-    region = forms.CharField(required=False, max_length=64, label="S3 region")
-    mode = forms.ChoiceField(choices=MODES, label="It brings", initial=MirrorMode.FULL.value)
+    region = forms.CharField(required=False, max_length=64, label=gettext_lazy("S3 region"))
+    mode = forms.ChoiceField(choices=MODES, label=gettext_lazy("It brings"), initial=MirrorMode.FULL.value)
     subdirs = forms.MultipleChoiceField(
-        choices=[(name, name) for name in SUBDIRS], required=False, label="Platforms", widget=forms.CheckboxSelectMultiple
+        choices=[(name, name) for name in SUBDIRS], required=False, label=gettext_lazy("Platforms"), widget=forms.CheckboxSelectMultiple
     )
-    more_subdirs = forms.CharField(required=False, max_length=500, label="Other platforms", help_text="Such as linux-ppc64le, with commas.")
+    more_subdirs = forms.CharField(
+        required=False, max_length=500, label=gettext_lazy("Other platforms"), help_text=gettext_lazy("Such as linux-ppc64le, with commas.")
+    )
     lock = forms.CharField(
         required=False,
         max_length=MAX_LOCK_CHARS,
-        label="Lock file",
-        help_text="The text of a pixi.lock, conda-lock.yml or explicit file.",
+        label=gettext_lazy("Lock file"),
+        help_text=gettext_lazy("The text of a pixi.lock, conda-lock.yml or explicit file."),
         widget=forms.Textarea(attrs={"rows": 6, "class": "form-control mono", "spellcheck": "false"}),
     )
     schedule = forms.CharField(
         required=False,
         max_length=100,
-        label="Runs by itself",
-        help_text="Five cron fields: 30 2 * * * is every night. Empty: by hand only.",
+        label=gettext_lazy("Runs by itself"),
+        help_text=gettext_lazy("Five cron fields: 30 2 * * * is every night. Empty: by hand only."),
     )
-    time_zone = forms.CharField(required=False, max_length=64, label="In the time zone", initial="UTC")
-    removed = forms.ChoiceField(choices=REMOVED, label="What the upstream removes")
-    replaced = forms.ChoiceField(choices=REPLACED, label="Other bytes under the same name")
+    time_zone = forms.CharField(required=False, max_length=64, label=gettext_lazy("In the time zone"), initial="UTC")
+    removed = forms.ChoiceField(choices=REMOVED, label=gettext_lazy("What the upstream removes"))
+    replaced = forms.ChoiceField(choices=REPLACED, label=gettext_lazy("Other bytes under the same name"))
 
     def settings(self, before: Mirror | None = None) -> dict[str, Any]:
         """What `create_mirror` and `update_mirror` take."""
@@ -174,10 +193,20 @@ class MirrorForm(FilterForm):
 class NewMirrorForm(MirrorForm):
     """The settings, with the channel that they fill."""
 
-    organization = forms.CharField(max_length=64, label="Owner", help_text="Whose members may use it, and whose quota it counts to.")
-    name = forms.CharField(max_length=64, label="Channel", help_text="As clients name it: lower-case letters, digits, '-', '_' and '.'.")
+    organization = forms.CharField(
+        max_length=64, label=gettext_lazy("Owner"), help_text=gettext_lazy("Whose members may use it, and whose quota it counts to.")
+    )
+    name = forms.CharField(
+        max_length=64,
+        label=gettext_lazy("Channel"),
+        help_text=gettext_lazy("As clients name it: lower-case letters, digits, '-', '_' and '.'."),
+    )
     visibility = forms.ChoiceField(
-        choices=[("private", "Those who are given access"), ("internal", "Everybody who is signed in"), ("public", "Everybody")],
-        label="Who may read it",
+        choices=[
+            ("private", gettext_lazy("Those who are given access")),
+            ("internal", gettext_lazy("Everybody who is signed in")),
+            ("public", gettext_lazy("Everybody")),
+        ],
+        label=gettext_lazy("Who may read it"),
         initial="internal",
     )

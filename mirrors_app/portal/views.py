@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from channels_app.listings import organization_to_create_in
 from channels_app.portal.frame import head
@@ -29,11 +30,11 @@ SHOWN_REFUSALS = 50
 CHARTED_RUNS = 30
 BAR_WIDTH = 10
 LISTS = (
-    ("added", "Added", "+", "added"),
-    ("changed", "New metadata", "±", "changed"),
-    ("removed", "Removed", "-", "removed"),
-    ("kept_though_gone", "Gone upstream, kept here", "=", "changed"),
-    ("retired", "Past the builds that the channel keeps", "-", "removed"),
+    ("added", gettext_lazy("Added"), "+", "added"),
+    ("changed", gettext_lazy("New metadata"), "±", "changed"),
+    ("removed", gettext_lazy("Removed"), "-", "removed"),
+    ("kept_though_gone", gettext_lazy("Gone upstream, kept here"), "=", "changed"),
+    ("retired", gettext_lazy("Past the builds that the channel keeps"), "-", "removed"),
 )
 
 
@@ -72,7 +73,7 @@ def mirror_new(request: PortalRequest) -> HttpResponseBase:
                     settings=form.settings(),
                 )
             path = reverse("mirrors:mirror", args=[made.channel.name])
-            return done(request, path, "The mirror is there. Look first what a run would bring, or run it now.")
+            return done(request, path, gettext("The mirror is there. Look first what a run would bring, or run it now."))
         except HubError as refused:
             error = refused
     return show(request, "mirrors/new.html", {"form": form, "homes": _homes(request.actor)}, error=error)
@@ -85,14 +86,16 @@ def mirror(request: PortalRequest, channel: str) -> HttpResponseBase:
     frame = head(request, found.channel, "mirror")
     listing = paging.stretch(request, SyncRun.objects.filter(mirror=found).select_related("job"), "id")
     latest = selectors.latest_run(found)
+    job = selectors.job_of(found)
     refusals = list(MirrorRefusal.objects.filter(mirror=found)[: SHOWN_REFUSALS + 1])
     context = {
         **frame,
         **_row(found, latest),
         "latest": latest,
-        "job": selectors.job_of(found),
+        "job": job,
+        "phase_words": words.phase(job) if job is not None else "",
         "page": {"older": listing.older, "newest": listing.newest},
-        "runs": [{"one": run, "look": words.LOOKS[RunState(run.state)], "seconds": words.duration(run)} for run in listing.rows],
+        "runs": [{"one": run, "look": words.look_of(run), "seconds": words.duration(run)} for run in listing.rows],
         "bars": _bars(found),
         "bar_width": CHARTED_RUNS * BAR_WIDTH,
         "filters": words.filters(found.filters),
@@ -124,20 +127,20 @@ def act(request: PortalRequest, channel: str) -> HttpResponseBase:
 def _do(actor: Actor, mirror: Mirror, verb: str) -> str:
     if verb == "run":
         runs.run_now(actor=actor, mirror=mirror)
-        return "A run is asked for."
+        return gettext("A run is asked for.")
     if verb == "cancel":
         runs.cancel_run(actor=actor, mirror=mirror)
-        return "The run is asked to stop. What it has fetched is kept for the next one."
+        return gettext("The run is asked to stop. What it has fetched is kept for the next one.")
     if verb == "approve":
         runs.approve(actor=actor, mirror=mirror)
-        return "The index is approved; a run follows it."
+        return gettext("The index is approved; a run follows it.")
     if verb == "pause":
         services.pause_mirror(actor=actor, mirror=mirror)
-        return "Paused: no runs by the clock."
+        return gettext("Paused: no runs by the clock.")
     if verb == "resume":
         services.resume_mirror(actor=actor, mirror=mirror)
-        return "Resumed."
-    raise HubError("Nothing was chosen.", code="no_verb", hint="Go back and try again.")
+        return gettext("Resumed.")
+    raise HubError(gettext("Nothing was chosen."), code="no_verb", hint=gettext("Go back and try again."))
 
 
 def _count(one: SyncRun, key: str) -> int:
@@ -155,7 +158,7 @@ def run(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         **head(request, found.channel, "mirror", whole=False),
         "mirror": found,
         "one": one,
-        "look": words.LOOKS[RunState(one.state)],
+        "look": words.look_of(one),
         "seconds": words.duration(one),
         "lists": [
             {"label": label, "sign": sign, "key": css, "rows": [_path(item) for item in report.get(key, [])], "count": _count(one, key)}
@@ -181,6 +184,7 @@ def plan(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         **head(request, found.channel, "mirror", whole=False),
         "mirror": found,
         "job": job,
+        "phase_words": words.phase(job),
         "plan": result,
         "tried": words.filters(job.payload["filters"]) if job.payload.get("filters") is not None else None,
         "reasons": sorted((result or {}).get("left_out", {}).get("reasons", {}).items(), key=lambda pair: -pair[1]),
@@ -200,13 +204,15 @@ def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
         try:
             if request.POST.get("verb") == "look":
                 job = runs.ask_plan(actor=request.actor, mirror=found, filters=form.settings(found)["filters"])
-                return done(request, reverse("mirrors:plan", args=[found.channel.name, job.pk]), "Nothing is saved: this only looks.")
+                return done(
+                    request, reverse("mirrors:plan", args=[found.channel.name, job.pk]), gettext("Nothing is saved: this only looks.")
+                )
             # The first one's credentials are all that the form knows: others are left alone while the addresses stay the same.
             same = [one.url for one in upstreams] == [line.strip() for line in form.cleaned_data["url"].splitlines() if line.strip()]
             touched = {"credential_kind", "username", "secret", "endpoint", "region"} & set(form.changed_data)
             new = None if same and not touched else form.upstreams()
             services.update_mirror(actor=request.actor, mirror=found, changes=form.settings(found), upstreams=new)
-            return done(request, reverse("mirrors:mirror", args=[found.channel.name]), "Saved. The next run goes by it.")
+            return done(request, reverse("mirrors:mirror", args=[found.channel.name]), gettext("Saved. The next run goes by it."))
         except HubError as refused:
             error = refused
     context = {
@@ -226,11 +232,12 @@ def end(request: PortalRequest, channel: str) -> HttpResponseBase:
     name = found.channel.name
     try:
         if request.POST.get("name", "").strip() != name:
-            raise Unprocessable("The name does not match.", hint="Type the channel's name to end its mirror.")
+            raise Unprocessable(gettext("The name does not match."), hint=gettext("Type the channel's name to end its mirror."))
         services.delete_mirror(actor=request.actor, mirror=found, keep_packages=True)
     except HubError as error:
         return failed(request, reverse("mirrors:settings", args=[name]), error)
-    return done(request, reverse("channels:channel", args=[name]), f"'{name}' is an ordinary channel now, with the packages it has.")
+    said = gettext("'%(channel)s' is an ordinary channel now, with the packages it has.") % {"channel": name}
+    return done(request, reverse("channels:channel", args=[name]), said)
 
 
 def broken_panel(actor: Actor) -> dict[str, Any] | None:
@@ -254,7 +261,13 @@ def _bars(mirror: Mirror) -> list[dict[str, Any]]:
     last = list(SyncRun.objects.filter(mirror=mirror).exclude(state=RunState.RUNNING).order_by("-id")[:CHARTED_RUNS])[::-1]
     most = max((run.files for run in last), default=0) or 1
     return [
-        {"run": run, "x": index * BAR_WIDTH, "height": (height := max(3, round(96 * (run.files / most) ** 0.5))), "y": 100 - height}
+        {
+            "run": run,
+            "word": words.look_of(run)[1],
+            "x": index * BAR_WIDTH,
+            "height": (height := max(3, round(96 * (run.files / most) ** 0.5))),
+            "y": 100 - height,
+        }
         for index, run in enumerate(last)
     ]
 
