@@ -9,6 +9,7 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from condahub.portal import registry, states, wording
 
@@ -26,27 +27,41 @@ def icon(name: str, label: str = "") -> SafeString:
 def state(word: str, text: str = "") -> SafeString:
     """One of the six states, as sign, colour and word; `word` is a state of a job, a file or a build."""
     look = states.look_of(word)
-    return format_html(
-        '<span class="state state-{}">{}<span>{}</span></span>', look.name, icon(look.icon), text or word.replace("_", " ").capitalize()
-    )
+    return format_html('<span class="state state-{}">{}<span>{}</span></span>', look.name, icon(look.icon), text or states.said(word))
+
+
+@register.filter
+def state_word(word: str) -> str:
+    """The word alone, for where no sign stands."""
+    return states.said(word)
+
+
+@register.filter
+def role(name: str) -> str:
+    """A role as pages call it."""
+    return states.role_said(name)
 
 
 @register.filter
 def size(nbytes: int | None) -> SafeString:
     """4.2 GB, with the bytes on hover."""
-    return SafeString("") if nbytes is None else format_html('<span title="{}">{}</span>', f"{nbytes:,} bytes", wording.size(nbytes))
+    return SafeString("") if nbytes is None else format_html('<span title="{}">{}</span>', _bytes(nbytes), wording.size(nbytes))
 
 
 @register.filter
 def size_change(nbytes: int) -> SafeString:
     """+4.2 GB, -300 KB: what came or went, with the bytes on hover."""
     sign = "+" if nbytes >= 0 else "-"
-    return format_html('<span title="{}">{}{}</span>', f"{nbytes:+,} bytes", sign, wording.size(abs(nbytes)))
+    return format_html('<span title="{}">{}{}</span>', f"{sign}{_bytes(abs(nbytes))}", sign, wording.size(abs(nbytes)))
+
+
+def _bytes(nbytes: int) -> str:
+    return gettext("%(number)s bytes") % {"number": wording.number(nbytes)}
 
 
 @register.filter
 def number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
+    return "" if value is None else wording.number(value)
 
 
 @register.simple_tag
@@ -71,7 +86,7 @@ def seconds(length: float | None) -> str:
     if length is None:
         return ""
     if length < 60:
-        return f"{length:.1f} s" if length < 10 else f"{length:.0f} s"
+        return f"{wording.number(round(length, 1), 1) if length < 10 else round(length)} s"
     return wording.span(timedelta(seconds=length))
 
 
@@ -105,9 +120,9 @@ def at(mapping: dict[Any, Any], key: Any) -> Any:
 
 
 @register.inclusion_tag("portal/parts/copy.html")
-def copy(text: str, label: str = "Copy") -> dict[str, str]:
+def copy(text: str, label: str = "") -> dict[str, str]:
     """A button that copies a text; there only where scripts run."""
-    return {"text": text, "label": label}
+    return {"text": text, "label": label or gettext("Copy")}
 
 
 @register.inclusion_tag("portal/parts/empty.html")
