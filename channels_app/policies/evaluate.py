@@ -143,11 +143,12 @@ class Judge:
         self._waived_names = {patterns.name_of(one.what) for one in self._waivers}
         self._rules = tuple(made for level in LEVELS for made in self._compiled(level, rules.get(level) or Rules()))
         names = {rule.name for rule in self._rules}
-        # Whether every file is allowed; whether a rule asks for the first sight, for what only the record says, for advisories.
+        # Whether every file is allowed; whether a rule asks for the first sight, what only the record says, advisories, attestations.
         self.says_nothing = not names
         self.needs_first_sight = "cooldown" in names
         self.needs_record = bool(names & {"licenses", "attestation"})
         self.needs_advisories = "advisories" in names
+        self.needs_attestations = "attestation" in names
 
     def verdict(self, facts: Facts, *, first_seen: datetime, now: datetime) -> Verdict:
         worst: Objection | None = None

@@ -26,8 +26,8 @@ Section = Literal["packages", "packages.conda", "v3"]
 
 # They say where the upstream keeps the bytes: clients of a mirror must never follow them.
 LOCATION_KEYS = ("url", "fn", "channel", "base_url", "schannel")
-# run_exports are an index file and a shard field of their own (CEP-12, CEP-21); the sidecar that attestations_sha256
-# names (CEP-50) is not copied, so a record must not promise it.
+# run_exports are an index file and a shard field of their own (CEP-12, CEP-21); a record promises a sidecar (CEP-50) only
+# where that is here.
 DROPPED_KEYS = (*LOCATION_KEYS, "run_exports", "attestations_sha256")
 RAW_HASH_KEYS = ("md5", "sha256", "legacy_bz2_md5", "attestations_sha256")
 
@@ -63,7 +63,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 class UpstreamRecord(msgspec.Struct, frozen=True, gc=False):
     """One record of an upstream, small enough to hold a million. raw: canonical JSON without location; spelling: digest of the record
     as the upstream wrote it; digest: of raw, 16 bytes each; base_url: the folder of its bytes, absolute; own_url: their address where
-    the record gives one itself; size: bytes, 0 when the upstream does not say.
+    the record gives one itself; size: bytes, 0 when the upstream does not say; attested: sha256 of the sidecar that it names (CEP-50).
     """
 
     subdir: str
@@ -77,6 +77,7 @@ class UpstreamRecord(msgspec.Struct, frozen=True, gc=False):
     base_url: str
     own_url: str = ""
     locked: Facts | None = None
+    attested: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -137,6 +138,7 @@ def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_
     if not isinstance(table, dict):
         raise BadRecord("its record is not an object")
     own_url = location(filename=filename, table=table, base_url=base_url)
+    attested = _sidecar(table)
     for key in DROPPED_KEYS:
         table.pop(key, None)
     try:
@@ -147,7 +149,7 @@ def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_
     facts = read_facts(raw)
     check_identity(facts, subdir=subdir, name=name)
     return UpstreamRecord(
-        subdir, filename, section, sys.intern(facts.name), facts.size or 0, raw, spelling, digest_of(raw), base_url, own_url
+        subdir, filename, section, sys.intern(facts.name), facts.size or 0, raw, spelling, digest_of(raw), base_url, own_url, None, attested
     )
 
 
@@ -172,6 +174,11 @@ def location(*, filename: str, table: dict[str, Any], base_url: str) -> str:
         # An index from elsewhere must not make this machine read its own disk.
         raise BadRecord("its record points to a place the upstream is not at")
     return target
+
+
+def _sidecar(table: dict[str, Any]) -> str:
+    named = table.get("attestations_sha256")
+    return named if isinstance(named, str) and SHA256.fullmatch(named) else ""
 
 
 def _parts(filename: str) -> tuple[str, str, str]:

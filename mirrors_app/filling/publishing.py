@@ -21,14 +21,14 @@ from channels_app import selectors
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Channel, Effect, FileState, PackageFile
 from channels_app.policies.view import VERDICT_FIELDS, View, view_of
-from channels_app.services import packages
+from channels_app.services import attesting, packages
 from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
 from condahub.errors import Conflict, Unavailable
 from condahub.storage.blobs import blobs
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.core.target import Publication, SubdirState
-from mirrors_app.filling import holding, rows
+from mirrors_app.filling import holding, rows, sidecars
 from mirrors_app.filling.rows import SHOWN_ROLES, NewFile
 from mirrors_app.filling.staging import Staging, note
 from mirrors_app.models import Mirror, MirroredFile, MirrorSubdir, SyncRun, UpstreamRevision
@@ -100,6 +100,7 @@ class Publishing:
         with transaction.atomic():
             channel = self._locked()
             self._turn(channel, change, judged)
+            sidecars.note(self.mirror, (*publication.put, *publication.moved))
             self._set_states(publication, stored)
             mark_dirty(channel.pk, change.keys, cause=f"sync: {publication.summary}", waits=change.is_large)
             if change.moves:
@@ -141,6 +142,7 @@ class Publishing:
             # Nobody sees them yet: they need not wait for the transaction.
             with transaction.atomic():
                 rows.set_records(outdated)
+                attesting.name_again([one[3] for one in outdated])
         if missing:
             change.add(self._make(missing))
 
@@ -204,6 +206,7 @@ class Publishing:
         rows.set_roles([pk for _, pk in change.aside], Role.ASIDE)
         rows.set_roles(change.left, Role.LEFT)
         rows.set_records(change.records)
+        attesting.name_again([one[3] for one in change.records])
         rows.set_roles([one[4] for one in change.records], Role.SHOWN)
         rows.show(channel, change.show, now=now)
         rows.set_roles(change.mirrored, Role.SHOWN)

@@ -15,7 +15,7 @@ from mirrors_app.core import run as core
 from mirrors_app.core.run import RunReport
 from mirrors_app.lazy.target import LazyTarget
 from mirrors_app.models import Mirror, MirrorMode, RunState, RunTrigger, SyncRun
-from mirrors_app.services import retiring, syncing
+from mirrors_app.services import attesting, retiring, syncing
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
@@ -31,10 +31,12 @@ def refresh(context: JobContext, *, mirror_id: int) -> dict[str, Any]:
     # What a run that died had decided and not yet shown in the index.
     publish_dirty(mirror.channel_id, waiting=True)
     report, revision = _sync(context, mirror)
-    if _is_news(mirror, report):
+    attested = attesting.bring(context, mirror, report) if report.status in CAME_THROUGH else 0
+    if _is_news(mirror, report) or attested:
         entry = syncing.begin(mirror, context.job, RunTrigger.SCHEDULE)
         retired = retiring.retire(mirror, report, context.log)
-        syncing.end(mirror, entry, report, RunState(report.status), None if retired else revision, retired=retired)
+        number = None if retired or attested else revision
+        syncing.end(mirror, entry, report, RunState(report.status), number, retired=retired, attested=attested)
     elif report.status in CAME_THROUGH:
         Mirror.objects.filter(pk=mirror.pk).update(last_synced_at=timezone.now())
     context.log(f"{report.status}: {report.sentence()}")

@@ -1,5 +1,6 @@
 """The facts of mirrors: what is copied from where, what is known of it, and what each run did."""
 
+from mirrors_app.models.attestations import WantedSidecar
 from mirrors_app.models.bundles import (
     ENDED_IMPORTS,
     BundleExport,
@@ -53,4 +54,5 @@ __all__ = [
     "TrustedKey",
     "Upstream",
     "UpstreamRevision",
+    "WantedSidecar",
 ]

@@ -25,7 +25,7 @@ from mirrors_app.core.run import RunReport
 from mirrors_app.filling.publishing import NAMESPACE, refresh_packages
 from mirrors_app.filling.target import ChannelTarget
 from mirrors_app.models import Mirror, MirroredFile, MirrorRefusal, RunState, RunTrigger, SyncRun
-from mirrors_app.services import retiring
+from mirrors_app.services import attesting, retiring
 from mirrors_app.services.configuring import core_config
 from mirrors_app.services.coring import Beside
 
@@ -56,6 +56,7 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
     entry = begin(mirror, context.job, trigger)
     try:
         report, revision = _sync(context, mirror, entry)
+        attested = attesting.bring(context, mirror, report) if report.status in ("ok", "partial") else 0
     except (JobReleased, LeaseLost):
         raise
     except JobCancelled:
@@ -68,7 +69,7 @@ def run(context: JobContext, *, mirror_id: int, trigger: str) -> dict[str, Any]:
         end(mirror, entry, RunReport(status="failed", reason="Something went wrong inside the hub."), RunState.FAILED, None)
         raise
     retired = retiring.retire(mirror, report, context.log)
-    end(mirror, entry, report, RunState(report.status), None if retired else revision, retired=retired)
+    end(mirror, entry, report, RunState(report.status), None if retired or attested else revision, retired=retired, attested=attested)
     context.log(f"{report.status}: {report.sentence()}")
     if report.status in ("failed", "held"):
         raise SyncFailed(report.reason, code=f"sync_{report.status}", hint=report.hint)
@@ -121,10 +122,13 @@ def end(
     revision: int | None,
     *,
     retired: Sequence[tuple[str, str]] = (),
+    attested: int = 0,
 ) -> None:
-    """Write down how it ended, and tell those who want to know. retired: what the channel's own rule let go of afterwards."""
+    """Write down how it ended, and tell those who want to know. retired: what the channel's own rule let go of afterwards; attested:
+    packages whose attestations came.
+    """
     now = timezone.now()
-    told = {**report.as_dict(), "retired": list(retired), "retired_count": len(retired)}
+    told = {**report.as_dict(), "retired": list(retired), "retired_count": len(retired), "attested": attested}
     head = Channel.objects.values_list("head", flat=True).get(pk=mirror.channel_id) if revision is None else revision
     SyncRun.objects.filter(pk=entry.pk, state=RunState.RUNNING).update(
         state=state,
