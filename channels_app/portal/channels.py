@@ -9,10 +9,12 @@ from django.conf import settings as hub_settings
 from django.db.models import Q
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import listings
 from channels_app.models import Channel
-from channels_app.portal import reads, union_packages
+from channels_app.portal import reads, union_packages, words
 from channels_app.portal.frame import channel_for, channel_to_look_at, head
 from channels_app.services import channels as services
 from condahub.accounts import selectors as accounts
@@ -27,48 +29,52 @@ from condahub.portal.views.organizations import slow_probing
 
 MAX_ORGANIZATIONS = 500
 CHANNEL_COLUMNS = {
-    "name": ("Channel", ["name"]),
-    "size": ("Size", ["used_bytes", "name"]),
-    "changed": ("Changed", ["changed_at", "name"]),
+    "name": (_("Channel"), ["name"]),
+    "size": (_("Size"), ["used_bytes", "name"]),
+    "changed": (_("Changed"), ["changed_at", "name"]),
 }
 PACKAGE_COLUMNS = {
-    "name": ("Package", ["name"]),
-    "files": ("Files", ["files_count", "name"]),
-    "updated": ("Updated", ["updated_at", "name"]),
+    "name": (_("Package"), ["name"]),
+    "files": (_("Files"), ["files_count", "name"]),
+    "updated": (_("Updated"), ["updated_at", "name"]),
 }
 VISIBILITIES = [
-    ("private", "Private: those who are given access"),
-    ("internal", "Internal: everybody who is signed in"),
-    ("public", "Public: everybody, without signing in"),
+    ("private", _("Private: those who are given access")),
+    ("internal", _("Internal: everybody who is signed in")),
+    ("public", _("Public: everybody, without signing in")),
 ]
 
 
 class NewChannelForm(HubForm):
-    organization = forms.CharField(max_length=64, label="Owner", help_text="Whose members may use it, and whose quota it counts to.")
+    organization = forms.CharField(max_length=64, label=_("Owner"), help_text=_("Whose members may use it, and whose quota it counts to."))
     name = forms.CharField(
-        max_length=64, label="Name", help_text="Part of its address: lower-case letters, digits, '-', '_' and '.'. It is hard to change."
+        max_length=64,
+        label=_("Name"),
+        help_text=_("Part of its address: lower-case letters, digits, '-', '_' and '.'. It is hard to change."),
     )
-    visibility = forms.ChoiceField(choices=VISIBILITIES, label="Who may read it", initial="private")
-    description = forms.CharField(required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 2}), max_length=20_000)
+    visibility = forms.ChoiceField(choices=VISIBILITIES, label=_("Who may read it"), initial="private")
+    description = forms.CharField(required=False, label=_("What it is for"), widget=forms.Textarea(attrs={"rows": 2}), max_length=20_000)
 
 
 class SettingsForm(HubForm):
-    description = forms.CharField(required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 3}), max_length=20_000)
-    visibility = forms.ChoiceField(choices=VISIBILITIES, label="Who may read it")
+    description = forms.CharField(required=False, label=_("What it is for"), widget=forms.Textarea(attrs={"rows": 3}), max_length=20_000)
+    visibility = forms.ChoiceField(choices=VISIBILITIES, label=_("Who may read it"))
     allow_overwrite = forms.BooleanField(
-        required=False, label="Files may be overwritten", help_text="Off is safer: what somebody installed today is the same tomorrow."
+        required=False,
+        label=_("Files may be overwritten"),
+        help_text=_("Off is safer: what somebody installed today is the same tomorrow."),
     )
     keep_builds = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=2**31 - 1,
-        label="Keep the newest builds",
-        help_text="Of each package and platform; empty keeps all.",
+        label=_("Keep the newest builds"),
+        help_text=_("Of each package and platform; empty keeps all."),
     )
     keep_all_revisions = forms.BooleanField(
         required=False,
-        label="Every revision is kept for ever",
-        help_text="Else all of 30 days, then the last of each day; pinned and tagged ones always.",
+        label=_("Every revision is kept for ever"),
+        help_text=_("Else all of 30 days, then the last of each day; pinned and tagged ones always."),
     )
 
 
@@ -88,7 +94,7 @@ def channel_list(request: PortalRequest) -> HttpResponseBase:
         "page": listed,
         "columns": columns,
         "counts": reads.packages_counts([row.pk for row in listed.rows]),
-        "visibilities": Visibility.choices,
+        "visibilities": list(words.VISIBILITIES.items()),
         "may_create": bool(homes(request.actor)),
         "filtered": any(filters.values()),
         **filters,
@@ -107,9 +113,8 @@ def channel_new(request: PortalRequest) -> HttpResponseBase:
             organization = listings.organization_to_create_in(request.actor, values.pop("organization"))
             with slow_probing(request):
                 made = services.create_channel(actor=request.actor, organization=organization, **values)
-            return done(
-                request, reverse("channels:upload", args=[made.name]), f"The channel '{made.name}' is there. Now put a package into it."
-            )
+            said = gettext("The channel '%(name)s' is there. Now put a package into it.") % {"name": made.name}
+            return done(request, reverse("channels:upload", args=[made.name]), said)
         except HubError as refused:
             error = refused
     allowed = {
@@ -126,7 +131,8 @@ def channel(request: PortalRequest, channel: str) -> HttpResponseBase:
     """The packages of a channel, which is what most come for."""
     found = channel_for(request, channel)
     if found.name != channel:
-        return done(request, reverse("channels:channel", args=[found.name]), f"'{channel}' is called '{found.name}' now.")
+        said = gettext("'%(before)s' is called '%(name)s' now.") % {"before": channel, "name": found.name}
+        return done(request, reverse("channels:channel", args=[found.name]), said)
     if found.is_virtual:
         return union_packages.packages(request, found)
     filters = {name: asked(request, name) for name in ("q", "platform")}
@@ -157,11 +163,12 @@ def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
         changes = {name: value for name, value in form.cleaned_data.items() if value != getattr(found, name)}
         try:
             services.update_channel(actor=request.actor, channel=found, changes=changes)
-            return done(request, reverse("channels:settings", args=[found.name]), "Saved.")
+            return done(request, reverse("channels:settings", args=[found.name]), gettext("Saved."))
         except HubError as refused:
             error = refused
     context = {**head(request, found, "settings"), "form": form, "may_delete": can(request.actor, Permission.CHANNEL_DELETE, found)}
     context["keeps"] = can(request.actor, Permission.CHANNEL_UPDATE, found)
+    context["visibility_word"] = words.VISIBILITIES[Visibility(found.visibility)]
     context["grace_days"] = hub_settings.CONDAHUB_CHANNEL_GRACE_DAYS
     return show(request, "channels/settings.html", context, error=error)
 
@@ -174,7 +181,7 @@ def rename(request: PortalRequest, channel: str) -> HttpResponseBase:
             renamed = services.rename_channel(actor=request.actor, channel=found, name=request.POST.get("name", "").strip())
     except HubError as error:
         return failed(request, reverse("channels:settings", args=[found.name]), error)
-    sentence = f"It is called '{renamed.name}' now; '{channel}' goes on answering."
+    sentence = gettext("It is called '%(name)s' now; '%(before)s' goes on answering.") % {"name": renamed.name, "before": channel}
     return done(request, reverse("channels:settings", args=[renamed.name]), sentence)
 
 
@@ -183,12 +190,13 @@ def delete(request: PortalRequest, channel: str) -> HttpResponseBase:
     found = channel_for(request, channel, Permission.CHANNEL_DELETE)
     try:
         if request.POST.get("name", "").strip() != found.name:
-            raise Unprocessable("The name does not match.", hint="Type the channel's name to close it.")
+            raise Unprocessable(gettext("The name does not match."), hint=gettext("Type the channel's name to close it."))
         services.delete_channel(actor=request.actor, channel=found)
     except HubError as error:
         return failed(request, reverse("channels:settings", args=[found.name]), error)
-    days = hub_settings.CONDAHUB_CHANNEL_GRACE_DAYS
-    return done(request, reverse("channels:list"), f"'{found.name}' is closed. For {days} days it can be brought back.")
+    said = gettext("'%(name)s' is closed. For %(days)s days it can be brought back.")
+    values = {"name": found.name, "days": hub_settings.CONDAHUB_CHANNEL_GRACE_DAYS}
+    return done(request, reverse("channels:list"), said % values)
 
 
 def homes(actor: Actor) -> list[Organization]:

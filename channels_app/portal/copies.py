@@ -6,10 +6,11 @@ from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from channels_app import listings, selectors
 from channels_app.models import Channel, ChannelKind, Effect, FileState, PackageFile
-from channels_app.portal import reads
+from channels_app.portal import reads, words
 from channels_app.portal.frame import channel_for, head
 from channels_app.services import copying
 from condahub.accounts.policy import Actor, Permission, can
@@ -46,6 +47,7 @@ def copy_files(request: PortalRequest, channel: str, package: str) -> HttpRespon
         "versions": _versions(rows) if len(files) > MAX_FILES else [],
         "ticked": set(chosen) or {f"{file.subdir}/{file.filename}" for file in files},
         "targets": _targets(request.actor, found, package),
+        "visibilities": words.VISIBILITIES_INSIDE,
         "to": request.POST.get("to", ""),
         "promote": request.POST.get("verb") == "promote",
         "may_promote": found.kind == ChannelKind.HOSTED and can(request.actor, Permission.PACKAGE_DELETE, found.target(package)),
@@ -58,17 +60,19 @@ def _copy(request: PortalRequest, source: Channel, package: str, chosen: list[st
     # Another package's file is no business of this page.
     pairs = [pair for pair in pairs if pair[1].rsplit("-", 2)[0] == package]
     if not pairs:
-        raise Unprocessable("No file is ticked.", hint="Tick the files that are meant.")
+        raise Unprocessable(_("No file is ticked."), hint=_("Tick the files that are meant."))
     if len(pairs) > MAX_FILES:
-        raise Unprocessable(f"At most {MAX_FILES} files are copied at once here.", hint="Choose a version, or use the API.")
+        detail = _("At most %(number)s files are copied at once here.") % {"number": MAX_FILES}
+        raise Unprocessable(detail, hint=_("Choose a version, or use the API."))
     verb = request.POST.get("verb", "")
     if verb not in ("copy", "promote"):
-        raise Unprocessable("Say whether the files stay here.", hint="Choose to copy or to promote.")
+        raise Unprocessable(_("Say whether the files stay here."), hint=_("Choose to copy or to promote."))
     target = selectors.channel_for(request.actor, request.POST.get("to", "").strip(), Permission.CHANNEL_READ)
     copied = copying.copy(actor=request.actor, source=source, target=target, files=pairs, remove_from_source=verb == "promote")
-    said = "promoted" if verb == "promote" else "copied"
+    promoted, only_copied = _("%(files)s promoted from %(source)s to %(target)s."), _("%(files)s copied from %(source)s to %(target)s.")
+    values = {"files": counted(len(copied), "file"), "source": source.name, "target": target.name}
     path = reverse("channels:package", args=[target.name, package])
-    return done(request, path, f"{counted(len(copied), 'file')} {said} from {source.name} to {target.name}.")
+    return done(request, path, (promoted if verb == "promote" else only_copied) % values)
 
 
 def _files(actor: Actor, channel: Channel, package: str, version: str) -> QuerySet[PackageFile]:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import history, selectors
 from channels_app.models import Channel, ChannelKind, Revision
-from channels_app.portal import lines
+from channels_app.portal import lines, words
 from condahub.accounts.policy import Actor, Permission, can, reads_all
 from condahub.portal.page import PortalRequest
 from condahub.portal.registry import Tab
@@ -17,12 +19,12 @@ from condahub.portal.wording import ago, counted, listed
 
 PLATFORMS_IN_A_SENTENCE = 3
 _tabs = [
-    Tab("packages", "Packages", "channels:channel", Permission.CHANNEL_READ, 0),
-    Tab("revisions", "Revisions", "channels:revisions", Permission.CHANNEL_READ, 10),
-    Tab("policy", "Policy", "channels:policy", Permission.CHANNEL_READ, 20),
-    Tab("members", "Members", "channels:members", Permission.MEMBER_READ, 40),
-    Tab("activity", "Activity", "channels:activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", "Settings", "channels:settings", Permission.CHANNEL_UPDATE, 99, for_auditors=True),
+    Tab("packages", _("Packages"), "channels:channel", Permission.CHANNEL_READ, 0),
+    Tab("revisions", _("Revisions"), "channels:revisions", Permission.CHANNEL_READ, 10),
+    Tab("policy", _("Policy"), "channels:policy", Permission.CHANNEL_READ, 20),
+    Tab("members", _("Members"), "channels:members", Permission.MEMBER_READ, 40),
+    Tab("activity", _("Activity"), "channels:activity", Permission.ORGANIZATION_AUDIT, 90),
+    Tab("settings", _("Settings"), "channels:settings", Permission.CHANNEL_UPDATE, 99, for_auditors=True),
 ]
 SIGNED_IN_TABS = {"policy"}
 _extra_tabs: list[tuple[Tab, Callable[[Channel], bool]]] = []
@@ -64,6 +66,7 @@ def head(request: PortalRequest, channel: Channel, tab: str, *, whole: bool = Tr
         "tabs": tabs,
         "tab": tab,
         "sentence": sentence(channel, revision),
+        "kind_word": words.KINDS[ChannelKind(channel.kind)],
         "platforms": platforms(revision),
         "paste": lines.use(channel),
         "address": lines.address(channel),
@@ -90,7 +93,13 @@ def sentence(channel: Channel, revision: Revision | None) -> str:
     """The state of the channel in words."""
     number, names = files_count(revision), platforms(revision)
     if revision is None or not number:
-        return "Nothing is published here yet."
+        return gettext("Nothing is published here yet.")
     if len(names) > PLATFORMS_IN_A_SENTENCE + 1:
-        names = [*names[:PLATFORMS_IN_A_SENTENCE], f"{len(names) - PLATFORMS_IN_A_SENTENCE} more platforms"]
-    return f"{counted(number, 'file')} for {listed(names)}; revision {revision.number} was made {ago(revision.created_at)}."
+        more = gettext("%(number)s more platforms") % {"number": len(names) - PLATFORMS_IN_A_SENTENCE}
+        names = [*names[:PLATFORMS_IN_A_SENTENCE], more]
+    return gettext("%(files)s for %(platforms)s; revision %(revision)s was made %(when)s.") % {
+        "files": counted(number, "file"),
+        "platforms": listed(names),
+        "revision": revision.number,
+        "when": ago(revision.created_at),
+    }

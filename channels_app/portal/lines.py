@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from channels_app import selectors
 from channels_app.models import Channel, PackageFile
@@ -33,7 +34,7 @@ def use(channel: Channel, secret: str = "") -> Paste:
             Line("pixi", _signed_in_to_pixi(channel, secret, pixi)),
             Line("curl", f'curl -fsS {_header(channel, secret)}"{plain}/noarch/repodata.json"'),
         ],
-        title="Use this channel",
+        title=_("Use this channel"),
         token_path=_token_path(channel, secret, "read"),
     )
 
@@ -48,7 +49,7 @@ def install(channel: Channel, package: str, file: PackageFile | None) -> Paste:
     ]
     if file is not None:
         lines.append(Line("curl", f'curl -fsSO {_header(channel, "")}"{plain}/{file.subdir}/{file.filename}"'))
-    return Paste(lines, title="Install", token_path=_token_path(channel, "", "read"))
+    return Paste(lines, title=_("Install"), token_path=_token_path(channel, "", "read"))
 
 
 def publish(channel: Channel, secret: str = "") -> Paste:
@@ -62,7 +63,7 @@ def publish(channel: Channel, secret: str = "") -> Paste:
             Line("rattler-build", f'rattler-build upload quetz --url "{hub}" --channel {channel.name} --api-key "{token}" *.conda'),
             Line("curl", f'curl -fsS -H "Authorization: Bearer {token}" --data-binary @FILE.conda "{door}"'),
         ],
-        title="Publish from a terminal or from CI",
+        title=_("Publish from a terminal or from CI"),
         token_path="" if secret else token_path(channel.name, "upload"),
         name="publisher",
     )

@@ -9,6 +9,8 @@ import msgspec
 from django.db.models.functions import Coalesce
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import dependents, listings
 from channels_app.index.render import FileRow, shown_record
@@ -23,19 +25,19 @@ from condahub.portal.page import PortalRequest, asked, done, failed, page, perso
 from condahub.portal.wording import counted
 
 FILE_COLUMNS = {
-    "file": ("File", ["filename", "subdir", "pk"]),
-    "size": ("Size", ["size", "pk"]),
-    "published": ("Published", ["published", "pk"]),
+    "file": (_("File"), ["filename", "subdir", "pk"]),
+    "size": (_("Size"), ["size", "pk"]),
+    "published": (_("Published"), ["published", "pk"]),
 }
 DEPENDENTS_SHOWN = 8
-# How each verb is offered: the words on the button, and what was done.
+# How each verb is offered: the words of the choice, and what was done.
 VERBS = {
-    "yank": ("Yank: out of the index, still downloadable", "yanked"),
-    "restore": ("Restore", "restored"),
-    "quarantine": ("Hold: hidden until released (say why)", "held"),
-    "release": ("Release", "released"),
-    "delete": ("Delete: past revisions keep it", "deleted"),
-    "purge": ("Purge: bytes gone for good (say why)", "purged"),
+    "yank": (_("Yank: out of the index, still downloadable"), _("%(files)s yanked.")),
+    "restore": (_("Restore"), _("%(files)s restored.")),
+    "quarantine": (_("Hold: hidden until released (say why)"), _("%(files)s held.")),
+    "release": (_("Release"), _("%(files)s released.")),
+    "delete": (_("Delete: past revisions keep it"), _("%(files)s deleted.")),
+    "purge": (_("Purge: bytes gone for good (say why)"), _("%(files)s purged.")),
 }
 
 
@@ -121,10 +123,10 @@ def change(request: PortalRequest, channel: str, package: str) -> HttpResponseBa
     try:
         chosen = [(subdir, filename) for subdir, slash, filename in (key.partition("/") for key in request.POST.getlist("file")) if slash]
         if not chosen:
-            raise Unprocessable("No file is ticked.", hint="Tick the files that are meant.")
+            raise Unprocessable(gettext("No file is ticked."), hint=gettext("Tick the files that are meant."))
         verb = request.POST.get("verb", "")
         if verb not in VERBS:
-            raise NotFound("There is no such verb.", hint="Choose what is to be done.")
+            raise NotFound(gettext("There is no such verb."), hint=gettext("Choose what is to be done."))
         states.change_state(
             actor=request.actor, channel=found, verb=states.VERBS[verb], files=chosen, reason=request.POST.get("reason", "")
         )
@@ -132,16 +134,16 @@ def change(request: PortalRequest, channel: str, package: str) -> HttpResponseBa
         return failed(request, path, error)
     if not Package.objects.filter(channel=found, name=package).exists():
         path = reverse("channels:channel", args=[found.name])
-    return done(request, path, f"{counted(len(chosen), 'file')} {VERBS[verb][1]}.")
+    return done(request, path, VERBS[verb][1] % {"files": counted(len(chosen), "file")})
 
 
 def _verbs(actor: Actor, channel: Channel, package: str, state: str = "") -> list[tuple[str, str]]:
     """What the actor may do to the files of this name; of one file, what its state allows."""
     possible = []
-    for key, (label, _) in VERBS.items():
+    for key, (label, _done) in VERBS.items():
         verb = states.VERBS[key]
         if can(actor, verb.permission, channel.target(package)) and (not state or state in verb.before):
-            possible.append((key, label))
+            possible.append((key, str(label)))
     return possible
 
 
@@ -151,6 +153,9 @@ def _record(row: PackageFile) -> dict[str, Any]:
 
 def _sentence(about: Package) -> str:
     if not about.latest_version:
-        return "Nothing of it can be installed now: its files are held, yanked or deleted."
-    there = f"{counted(about.files_count, 'file')} for {counted(len(about.platforms), 'platform')}"
-    return f"Version {about.latest_version} is the latest; {there}."
+        return gettext("Nothing of it can be installed now: its files are held, yanked or deleted.")
+    return gettext("Version %(version)s is the latest; %(files)s for %(platforms)s.") % {
+        "version": about.latest_version,
+        "files": counted(about.files_count, "file"),
+        "platforms": counted(len(about.platforms), "platform"),
+    }

@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, Q, QuerySet, Sum
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app.models import Channel, Package
 from channels_app.portal import channels, lines, reads, requests, unions
@@ -22,12 +24,12 @@ MINE_SHOWN = 8
 
 def register() -> None:
     """Called once, when the app is ready."""
-    registry.register_navigation(NavigationEntry("Channels", "packages", "/ui/channels", 10, anonymous=True))
+    registry.register_navigation(NavigationEntry(_("Channels"), "packages", "/ui/channels", 10, anonymous=True))
     registry.register_welcome("/ui/channels")
-    registry.register_navigation(NavigationEntry("Requests", "message-circle", "/ui/requests", 60))
+    registry.register_navigation(NavigationEntry(_("Requests"), "message-circle", "/ui/requests", 60))
     registry.register_panel(Panel("requests/panel.html", requests.waiting_panel, 15))
-    register_tab(Tab("union", "Made of", "channels:union", Permission.CHANNEL_READ, 5), unions.is_virtual)
-    registry.register_organization_tab(Tab("policy", "Policy", "packages:organization_policy", Permission.ORGANIZATION_READ, 50))
+    register_tab(Tab("union", _("Made of"), "channels:union", Permission.CHANNEL_READ, 5), unions.is_virtual)
+    registry.register_organization_tab(Tab("policy", _("Policy"), "packages:organization_policy", Permission.ORGANIZATION_READ, 50))
     registry.register_panel(Panel("channels/panels/mine.html", my_channels, 20))
     registry.register_organization_panel(OrganizationPanel("channels/panels/organization.html", channels.organization_panel, 10))
     registry.register_search(search, order=10)
@@ -55,7 +57,9 @@ def my_channels(actor: Actor) -> dict[str, Any]:
         "to_fill": empty,
         "may_create": bool(channels.homes(actor)) if filled is None else True,
         "commands": _first_commands(actor, empty.name if empty is not None else "") if filled is None else {},
-        "paste": dataclasses.replace(lines.use(filled), title=f"Use {filled.name}") if filled is not None else None,
+        "paste": dataclasses.replace(lines.use(filled), title=gettext("Use %(name)s") % {"name": filled.name})
+        if filled is not None
+        else None,
     }
 
 
@@ -70,7 +74,8 @@ def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
     """Channels and packages by name, then by what they say of themselves; names that begin so come first."""
     visible = Channel.objects.visible_to(actor)
     matching = visible.filter(Q(name__icontains=text) | Q(description__icontains=text)).order_by("name")[:limit]
-    found = [Found(row.name, reverse("channels:channel", args=[row.name]), "packages", "Channel", row.description) for row in matching]
+    kind, note = gettext("Channel"), gettext("%(version)s in %(channel)s")
+    found = [Found(row.name, reverse("channels:channel", args=[row.name]), "packages", kind, row.description) for row in matching]
     packages = Package.objects.filter(channel__in=visible).exclude(latest_version="").select_related("channel").defer("description")
     begin = list(packages.filter(name__startswith=text.lower()).order_by("name", "channel__name")[:limit])
     if len(begin) < limit:
@@ -83,9 +88,9 @@ def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
                 row.name,
                 reverse("channels:package", args=[row.channel.name, row.name]),
                 "package",
-                "Package",
+                gettext("Package"),
                 row.summary,
-                f"{row.latest_version} in {row.channel.name}",
+                note % {"version": row.latest_version, "channel": row.channel.name},
             )
             for row in begin
         ),

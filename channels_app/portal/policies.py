@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.http import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import showing
-from channels_app.models import Effect
-from channels_app.policies.rules import MAX_COOLDOWN_DAYS, SEVERITY_RANK, Rules, read_rules, stored
+from channels_app.models import Effect, Severity
+from channels_app.policies.rules import MAX_COOLDOWN_DAYS, SEVERITY_RANK, Licenses, Names, Rules, read_rules, stored
+from channels_app.portal import words
 from channels_app.portal.frame import channel_for, head
 from channels_app.services import policies
 from channels_app.services.scopes import Scope
@@ -26,20 +29,23 @@ from condahub.portal.organization_frame import found_organization, organization_
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 from condahub.portal.wording import counted, listed, size
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 MEGABYTE = 1_000_000
-EFFECTS = [("hold", "Hold until released"), ("deny", "Deny, in the past too")]
-SEVERITIES = [("", "no rule"), *((name.value, f"{name.value} or graver") for name in SEVERITY_RANK if name != "unknown")]
-LIFETIMES = [("7", "for 7 days"), ("30", "for 30 days"), ("90", "for 90 days"), ("365", "for a year")]
-LEVELS = {"installation": "This installation", "organization": "The organization", "channel": "This channel"}
+EFFECTS = [("hold", _("Hold until released")), ("deny", _("Deny, in the past too"))]
+SEVERITIES = [("", _("no rule")), *((name.value, words.OR_GRAVER[name]) for name in SEVERITY_RANK if name != "unknown")]
+LIFETIMES = [("7", _("for 7 days")), ("30", _("for 30 days")), ("90", _("for 90 days")), ("365", _("for a year"))]
+LEVELS = {"installation": _("This installation"), "organization": _("The organization"), "channel": _("This channel")}
 
 
-def _lines(label: str, help_text: str) -> forms.CharField:
+def _lines(label: StrOrPromise, help_text: StrOrPromise) -> forms.CharField:
     widget = forms.Textarea(attrs={"rows": 3, "class": "form-control mono", "spellcheck": "false"})
     return forms.CharField(required=False, label=label, help_text=help_text, widget=widget, max_length=100_000)
 
 
 def _effect(initial: str) -> forms.ChoiceField:
-    return forms.ChoiceField(choices=EFFECTS, initial=initial, required=False, label="Then")
+    return forms.ChoiceField(choices=EFFECTS, initial=initial, required=False, label=_("Then"))
 
 
 class PolicyForm(HubForm):
@@ -49,23 +55,30 @@ class PolicyForm(HubForm):
         required=False,
         min_value=1,
         max_value=MAX_COOLDOWN_DAYS,
-        label="Days a package must have been known here",
-        help_text="Counted from this hub's own first sight; a package's own date counts for nothing.",
+        label=_("Days a package must have been known here"),
+        help_text=_("Counted from this hub's own first sight; a package's own date counts for nothing."),
     )
     cooldown_effect = _effect("hold")
-    licenses_allowed = _lines("Licences that are allowed", "SPDX identifiers, one a line, * for any part. Once one is named, others fail.")
-    licenses_denied = _lines("Licences that are not", "One a line, such as AGPL*.")
+    licenses_allowed = _lines(
+        _("Licences that are allowed"), _("SPDX identifiers, one a line, * for any part. Once one is named, others fail.")
+    )
+    licenses_denied = _lines(_("Licences that are not"), _("One a line, such as AGPL*."))
     licenses_effect = _effect("deny")
-    names_allowed = _lines("Packages that are allowed", "Names with *, or MatchSpecs such as numpy >=2. Once one is named, others fail.")
-    names_denied = _lines("Packages that are not", "One a line.")
+    names_allowed = _lines(
+        _("Packages that are allowed"), _("Names with *, or MatchSpecs such as numpy >=2. Once one is named, others fail.")
+    )
+    names_denied = _lines(_("Packages that are not"), _("One a line."))
     names_effect = _effect("deny")
-    size_megabytes = forms.IntegerField(required=False, min_value=1, max_value=10**9, label="The largest file, in MB")
+    size_megabytes = forms.IntegerField(required=False, min_value=1, max_value=10**9, label=_("The largest file, in MB"))
     size_effect = _effect("deny")
     advisories_severity = forms.ChoiceField(
-        required=False, choices=SEVERITIES, label="Loaded advisories that count", help_text="Files that one of them affects are hidden."
+        required=False,
+        choices=SEVERITIES,
+        label=_("Loaded advisories that count"),
+        help_text=_("Files that one of them affects are hidden."),
     )
     advisories_effect = _effect("deny")
-    attestation = forms.BooleanField(required=False, label="An attestation must have come with the package (CEP-50)")
+    attestation = forms.BooleanField(required=False, label=_("An attestation must have come with the package (CEP-50)"))
     attestation_effect = _effect("hold")
 
     @staticmethod
@@ -111,9 +124,9 @@ class PolicyForm(HubForm):
 
 
 class ReleaseForm(HubForm):
-    what = forms.CharField(max_length=300, label="Package", help_text="A MatchSpec such as numpy =2.1, or a sha256.")
-    reason = forms.CharField(max_length=500, label="Why", widget=forms.TextInput(attrs={"autocomplete": "off"}))
-    days = forms.ChoiceField(choices=LIFETIMES, initial="30", label="How long")
+    what = forms.CharField(max_length=300, label=_("Package"), help_text=_("A MatchSpec such as numpy =2.1, or a sha256."))
+    reason = forms.CharField(max_length=500, label=_("Why"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    days = forms.ChoiceField(choices=LIFETIMES, initial="30", label=_("How long"))
 
 
 @page(anonymous=True, methods=("GET", "HEAD", "POST"))
@@ -137,6 +150,9 @@ def channel_policy(request: PortalRequest, channel: str) -> HttpResponseBase:
         "q": name,
         "state": found.policy_state,
         "waivers": acting,
+        "levels": words.LEVELS,
+        "rule_words": words.RULES,
+        "severities": words.SEVERITIES,
         "may_release": may_release,
         "release_form": ReleaseForm(initial={"what": asked(request, "what", 300)}) if may_release else None,
         "kept_waivers": {one.pk for one in acting if policies.scope_of(one).is_kept_by(request.actor)},
@@ -153,13 +169,17 @@ def release(request: PortalRequest, channel: str) -> HttpResponseBase:
     form = ReleaseForm(request.POST)
     try:
         if not form.is_valid():
-            raise Unprocessable("Say which package, why, and for how long.", code="incomplete")
+            raise Unprocessable(gettext("Say which package, why, and for how long."), code="incomplete")
         until = timezone.now() + timedelta(days=int(form.cleaned_data["days"]))
         what = form.cleaned_data["what"]
         policies.release(actor=request.actor, channel=found, what=what, reason=form.cleaned_data["reason"], expires_at=until)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"'{what}' is shown until {until:%Y-%m-%d}. The index follows in a moment.")
+    return done(
+        request,
+        path,
+        gettext("'%(what)s' is shown until %(day)s. The index follows in a moment.") % {"what": what, "day": f"{until:%Y-%m-%d}"},
+    )
 
 
 @page(methods=("POST",))
@@ -174,7 +194,7 @@ def waiver_revoke(request: PortalRequest, channel: str, number: int) -> HttpResp
         policies.revoke_waiver(actor=request.actor, waiver=waiver)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"The waiver for '{waiver.what}' has ended.")
+    return done(request, path, gettext("The waiver for '%(what)s' has ended.") % {"what": waiver.what})
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -222,10 +242,11 @@ def _edited(request: PortalRequest, scope: Scope, template: str, context: dict[s
             rules = form.rules(before)
             if request.POST.get("verb") == "save":
                 saved = policies.set_policy(actor=request.actor, scope=scope, rules=rules)
-                sentence = (
-                    "No rule of this level acts any more." if saved.is_empty else "Saved. Downloads obey at once, the index in a moment."
+                none, some = (
+                    gettext("No rule of this level acts any more."),
+                    gettext("Saved. Downloads obey at once, the index in a moment."),
                 )
-                return done(request, path, sentence)
+                return done(request, path, none if saved.is_empty else some)
             preview = _told(showing.preview(actor=request.actor, scope=scope, rules=rules))
             context |= {"preview": preview, "preview_words": in_words(read_rules(rules))}
         except HubError as refused:
@@ -237,36 +258,54 @@ def _told(preview: showing.Preview) -> dict[str, Any]:
     """A preview with its sentence."""
     changes = []
     if preview.newly_hidden:
-        changes.append(f"{counted(preview.newly_hidden, 'file')} would be hidden")
+        changes.append(gettext("%(files)s would be hidden") % {"files": counted(preview.newly_hidden, "file")})
     if preview.newly_shown:
-        changes.append(f"{counted(preview.newly_shown, 'file')} would be shown again")
-    looked = "" if preview.complete else f" Only the first {preview.examined:,} files were looked at: there was no time for more."
-    return {"numbers": preview, "sentence": (listed(changes) if changes else "Nothing would change") + "." + looked}
+        changes.append(gettext("%(files)s would be shown again") % {"files": counted(preview.newly_shown, "file")})
+    sentence = (listed(changes) if changes else gettext("Nothing would change")) + "."
+    if not preview.complete:
+        looked = gettext("Only the first %(files)s were looked at: there was no time for more.")
+        sentence += " " + looked % {"files": counted(preview.examined, "file")}
+    return {"numbers": preview, "sentence": sentence}
 
 
 def in_words(rules: Rules) -> list[str]:
     """One sentence a rule."""
-    words: list[str] = []
+    said: list[str] = []
     if rules.cooldown:
-        words.append(f"{_does(rules.cooldown.effect)} what this hub has known for less than {counted(rules.cooldown.days, 'day')}.")
-    for name, one in (("licences", rules.licenses), ("packages", rules.names)):
-        if one is not None:
-            parts = [f"all {name} but {_some(one.allowed)}"] if one.allowed else []
-            parts += [f"the {name} {_some(one.denied)}"] if one.denied else []
-            words.append(f"{_does(one.effect)} {' and '.join(parts)}.")
+        days = rules.cooldown.days
+        known = ngettext(
+            "%(does)s what this hub has known for less than %(days)s day.",
+            "%(does)s what this hub has known for less than %(days)s days.",
+            days,
+        )
+        said.append(known % {"does": _does(rules.cooldown.effect), "days": f"{days:,}"})
+    if rules.licenses is not None:
+        some, denied = gettext("all licences but %(names)s"), gettext("the licences %(names)s")
+        said.append(f"{_does(rules.licenses.effect)} {_those(rules.licenses, some, denied)}.")
+    if rules.names is not None:
+        some, denied = gettext("all packages but %(names)s"), gettext("the packages %(names)s")
+        said.append(f"{_does(rules.names.effect)} {_those(rules.names, some, denied)}.")
     if rules.size:
-        words.append(f"{_does(rules.size.effect)} files over {size(rules.size.max_bytes)}.")
+        said.append(gettext("%(does)s files over %(size)s.") % {"does": _does(rules.size.effect), "size": size(rules.size.max_bytes)})
     if rules.advisories:
-        words.append(f"{_does(rules.advisories.effect)} what an advisory of {rules.advisories.min_severity} severity or worse affects.")
+        grave = words.SEVERITIES[Severity(rules.advisories.min_severity)]
+        affected = gettext("%(does)s what an advisory of %(severity)s severity or worse affects.")
+        said.append(affected % {"does": _does(rules.advisories.effect), "severity": grave})
     if rules.attestation:
-        words.append(f"{_does(rules.attestation.effect)} what came without an attestation.")
-    return words
+        said.append(gettext("%(does)s what came without an attestation.") % {"does": _does(rules.attestation.effect)})
+    return said
 
 
 def _does(effect: str) -> str:
-    return "Denies" if effect == Effect.DENY else "Holds"
+    return pgettext("rule", "Denies") if effect == Effect.DENY else pgettext("rule", "Holds")
+
+
+def _those(rule: Licenses | Names, but: str, these: str) -> str:
+    parts = [but % {"names": _some(rule.allowed)}] if rule.allowed else []
+    parts += [these % {"names": _some(rule.denied)}] if rule.denied else []
+    return listed(parts)
 
 
 def _some(patterns: list[str], most: int = 6) -> str:
-    shown = patterns[:most]
-    return listed([*shown, f"{len(patterns) - most} more"] if len(patterns) > most else shown)
+    more = gettext("%(number)s more") % {"number": len(patterns) - most}
+    return listed([*patterns[:most], more] if len(patterns) > most else patterns)

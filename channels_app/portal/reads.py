@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from channels_app.index.assemble import named
 from channels_app.models import Channel, DownloadCount, Effect, FileState, Package, PackageFile, Revision
+from channels_app.portal import words
 from condahub.accounts.policy import Actor
 from condahub.engine import versions
 
@@ -65,6 +66,10 @@ class Cell:
 
     count: int = 0
     state: str = FileState.LIVE
+
+    @property
+    def word(self) -> str:
+        return str(words.FILE_STATES[FileState(self.state)])
 
 
 @dataclass

@@ -9,9 +9,12 @@ from django import forms
 from django.http import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import showing
-from channels_app.models import Channel, PackageRequest, RequestState
+from channels_app.models import Channel, PackageRequest, PolicyLevel, RequestState
+from channels_app.portal import words
 from channels_app.portal.frame import channel_for, head
 from channels_app.portal.policies import LIFETIMES
 from channels_app.services import policies, requests
@@ -30,17 +33,17 @@ LOOKED_AT = 50
 class AskForm(HubForm):
     spec = forms.CharField(
         max_length=300,
-        label="Package",
-        help_text="Its name, or a MatchSpec such as numpy >=2.",
+        label=_("Package"),
+        help_text=_("Its name, or a MatchSpec such as numpy >=2."),
         widget=forms.TextInput(attrs={"class": "form-control mono", "autocomplete": "off", "spellcheck": "false"}),
     )
-    reason = forms.CharField(max_length=1000, label="What you need it for", widget=forms.Textarea(attrs={"rows": 3}))
+    reason = forms.CharField(max_length=1000, label=_("What you need it for"), widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class AnswerForm(HubForm):
-    days = forms.ChoiceField(choices=LIFETIMES, initial="90", required=False, label="Approve")
+    days = forms.ChoiceField(choices=LIFETIMES, initial="90", required=False, label=_("Approve"))
     answer = forms.CharField(
-        required=False, max_length=500, label="A sentence for whoever asked", widget=forms.TextInput(attrs={"autocomplete": "off"})
+        required=False, max_length=500, label=_("A sentence for whoever asked"), widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
 
 
@@ -85,16 +88,17 @@ def answer(request: PortalRequest, number: int) -> HttpResponseBase:
     form = AnswerForm(request.POST)
     try:
         if not form.is_valid():
-            raise Unprocessable("Choose how long, and keep the sentence short.", code="incomplete")
+            raise Unprocessable(gettext("Choose how long, and keep the sentence short."), code="incomplete")
         sentence = form.cleaned_data["answer"]
         if request.POST.get("verb") == "approve":
             until = timezone.now() + timedelta(days=int(form.cleaned_data["days"] or "90"))
             requests.approve(actor=request.actor, request=found, expires_at=until, answer=sentence)
-            return done(request, path, f"Approved until {until:%Y-%m-%d}. {found.asked_by} is told.")
+            approved = gettext("Approved until %(day)s. %(who)s is told.") % {"day": f"{until:%Y-%m-%d}", "who": found.asked_by}
+            return done(request, path, approved)
         requests.refuse(actor=request.actor, request=found, answer=sentence)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"Refused. {found.asked_by} is told why.")
+    return done(request, path, gettext("Refused. %(who)s is told why.") % {"who": found.asked_by})
 
 
 @page(anonymous=True, methods=("GET", "HEAD", "POST"))
@@ -107,8 +111,8 @@ def ask(request: PortalRequest, channel: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             made, is_new = requests.ask(actor=request.actor, channel=found, **form.cleaned_data)
-            sentence = "Asked. You will find the answer in your inbox." if is_new else "You asked for this before; it still waits."
-            return done(request, reverse("packages:request", args=[made.pk]), sentence)
+            new, old = gettext("Asked. You will find the answer in your inbox."), gettext("You asked for this before; it still waits.")
+            return done(request, reverse("packages:request", args=[made.pk]), new if is_new else old)
         except HubError as refused:
             error = refused
     return show(request, "requests/ask.html", {**head(request, found, "policy"), "form": form}, error=error)
@@ -126,7 +130,7 @@ def _kept_by_others(actor: Actor, found: PackageRequest, files: list[Any]) -> li
     """The rules that keep it back and that the actor may not waive, in words."""
     channel: Channel = found.channel
     others = {one for one in policies.blocking(channel, files) if not _keeps(actor, channel, one)}
-    return sorted(f"{one.rule} ({one.level})" for one in others)
+    return sorted(f"{words.RULES.get(one.rule, one.rule)} ({words.LEVELS[PolicyLevel(one.level)]})" for one in others)
 
 
 def _keeps(actor: Actor, channel: Channel, one: policies.Blocking) -> bool:

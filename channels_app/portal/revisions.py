@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from channels_app import history
 from channels_app.models import Channel, ChannelKind
@@ -62,11 +63,12 @@ def revision(request: PortalRequest, channel: str, number: int) -> HttpResponseB
             "left_out": len(difference[key]) - SHOWN_ROWS,
             "size": _size(difference[key]),
         }
-        for key, label, sign in (("added", "Added", "+"), ("changed", "Changed", "±"), ("removed", "Removed", "-"))
+        for key, label, sign in (("added", _("Added"), "+"), ("changed", _("Changed"), "±"), ("removed", _("Removed"), "-"))
         if difference[key]
     ]
-    said = [f"{counted(len(difference[key]), 'file')} {key}" for key in ("added", "changed", "removed") if difference[key]]
-    context |= {"groups": groups, "summary": listed(said) if said else "Nothing differs"}
+    sums = (("added", _("%(files)s added")), ("changed", _("%(files)s changed")), ("removed", _("%(files)s removed")))
+    said = [words % {"files": counted(len(difference[key]), "file")} for key, words in sums if difference[key]]
+    context |= {"groups": groups, "summary": listed(said) if said else _("Nothing differs")}
     return show(request, "channels/revision.html", context)
 
 
@@ -80,7 +82,7 @@ def keep(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         keep_revision(actor=request.actor, channel=found, number=number, pinned=pinned, tag=request.POST.get("tag", "").strip())
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, "It is kept for ever, with its packages." if pinned else "It is kept as long as the rules say.")
+    return done(request, path, _("It is kept for ever, with its packages.") if pinned else _("It is kept as long as the rules say."))
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -93,12 +95,13 @@ def rollback(request: PortalRequest, channel: str, number: int) -> HttpResponseB
         except HubError as error:
             return failed(request, reverse("channels:revision", args=[found.name, number]), error)
         path = reverse("channels:revision", args=[found.name, made.revision])
-        return done(request, path, f"The channel shows again what revision {number:,} showed, as revision {made.revision:,}.")
+        said = _("The channel shows again what revision %(then)s showed, as revision %(now)s.")
+        return done(request, path, said % {"then": f"{number:,}", "now": f"{made.revision:,}"})
     plan = roll_back(actor=request.actor, channel=found, to=number, dry_run=True)
     groups = [
-        ("Come back", "+", "added", plan.shown),
-        ("Get their metadata of then", "±", "changed", plan.changed),
-        ("Are deleted", "-", "removed", plan.hidden),
+        (_("Come back"), "+", "added", plan.shown),
+        (_("Get their metadata of then"), "±", "changed", plan.changed),
+        (_("Are deleted"), "-", "removed", plan.hidden),
     ]
     context = {
         **head(request, found, "revisions", whole=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from channels_app.portal.frame import channel_for, head
 from condahub.accounts import selectors, services
@@ -27,7 +28,8 @@ def members(request: PortalRequest, channel: str) -> HttpResponseBase:
         try:
             user = selectors.user_for_grant(request.actor, form.cleaned_data["username"], found)
             services.grant(actor=request.actor, on=found, user=user, role=form.cleaned_data["role"], object_name=f"channel:{found.name}")
-            return done(request, reverse("channels:members", args=[found.name]), f"{user.username} is {form.cleaned_data['role']} now.")
+            said = _("%(who)s is %(role)s now.") % {"who": user.username, "role": form.cleaned_data["role"]}
+            return done(request, reverse("channels:members", args=[found.name]), said)
         except HubError as refused:
             error = refused
     context = {
@@ -49,11 +51,11 @@ def revoke(request: PortalRequest, channel: str, number: int) -> HttpResponseBas
     try:
         given = Grant.objects.select_related("organization", "user", "team").filter(pk=number, channel_id=found.pk).first()
         if given is None:
-            raise NotFound("There is no such grant on this channel.")
+            raise NotFound(_("There is no such grant on this channel."))
         services.revoke_grant(actor=request.actor, grant=given, object_name=f"channel:{found.name}")
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"{given.user or given.team} has lost this role.")
+    return done(request, path, _("%(who)s has lost this role.") % {"who": given.user or given.team})
 
 
 @page()

@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from channels_app import listings
 from channels_app.models import Channel, ChannelKind
@@ -27,10 +29,10 @@ MAX_SHOWN = 200
 
 class NewUnionForm(NewChannelForm):
     members = forms.CharField(
-        label="Made of",
+        label=_("Made of"),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
-        help_text="Names of channels, one a line, the highest first: a package name belongs to the highest that ever held it.",
+        help_text=_("Names of channels, one a line, the highest first: a package name belongs to the highest that ever held it."),
     )
 
 
@@ -45,7 +47,8 @@ def union_new(request: PortalRequest) -> HttpResponseBase:
             organization = listings.organization_to_create_in(request.actor, values.pop("organization"))
             with slow_probing(request):
                 made = services.create_virtual(actor=request.actor, organization=organization, members=members, **values)
-            return done(request, reverse("channels:union", args=[made.name]), f"'{made.name}' shows its members as one channel.")
+            said = gettext("'%(name)s' shows its members as one channel.") % {"name": made.name}
+            return done(request, reverse("channels:union", args=[made.name]), said)
         except HubError as refused:
             error = refused
     context = {"form": form, "homes": homes(request.actor), "choices": VISIBILITIES, "offered": _offered(request.actor)}
@@ -111,25 +114,25 @@ def union_change(request: PortalRequest, channel: str) -> HttpResponseBase:
                 members=_arranged([row.member.name for row in reads.rows_of(found)], verb, name),
                 names_of_removed=request.POST.get("names", "") if verb == "out" else "",
             )
-            said = "The members are arranged; the index follows."
+            said = gettext("The members are arranged; the index follows.")
         elif verb == "merge":
             services.allow_name(actor=request.actor, channel=found, name=name, reason=reason)
-            said = f"'{name}' is shown of all members that hold it."
+            said = gettext("'%(name)s' is shown of all members that hold it.")
         elif verb == "unmerge":
             services.disallow_name(actor=request.actor, channel=found, name=name)
-            said = f"'{name}' is shown of its owner alone."
+            said = gettext("'%(name)s' is shown of its owner alone.")
         elif verb == "reserve":
             member = request.POST.get("member", "")
             services.reserve(actor=request.actor, channel=found, patterns=name.split(), member=member, reason=reason)
-            said = f"'{name}' is kept {f'for {member}' if member else 'from all members'}."
+            said = gettext("'%(name)s' is kept for %(member)s.") if member else gettext("'%(name)s' is kept from all members.")
         elif verb == "release":
             services.release(actor=request.actor, channel=found, patterns=[name])
-            said = f"'{name}' is reserved no more."
+            said = gettext("'%(name)s' is reserved no more.")
         else:
-            raise Unprocessable("Nothing was chosen.")
+            raise Unprocessable(gettext("Nothing was chosen."))
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, said)
+    return done(request, path, said % {"name": name, "member": request.POST.get("member", "")})
 
 
 def _arranges(actor: Actor, channel: Channel) -> bool:
@@ -147,7 +150,7 @@ def _arranged(members: list[str], verb: str, name: str) -> list[str]:
     if verb == "add":
         return [*members, name]
     if name not in members:
-        raise Unprocessable("That channel is no member any more.", hint="Look at the page again.")
+        raise Unprocessable(gettext("That channel is no member any more."), hint=gettext("Look at the page again."))
     at = members.index(name)
     members.remove(name)
     if verb != "out":

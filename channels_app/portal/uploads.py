@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from channels_app.models import Channel
@@ -40,7 +41,8 @@ def upload(request: PortalRequest, channel: str) -> HttpResponseBase:
     """The page, and its plain form. The form is streamed, so its CSRF token is checked here and not by the middleware."""
     found = channel_for(request, channel, Permission.PACKAGE_UPLOAD)
     if found.kind != "hosted":
-        raise Conflict(f"'{found.name}' is a {found.kind} channel.", hint="Packages come to it by its mirror, not by upload.", status=405)
+        detail = _("'%(name)s' is a %(kind)s channel.") % {"name": found.name, "kind": found.kind}
+        raise Conflict(detail, hint=_("Packages come to it by its mirror, not by upload."), status=405)
     error = None
     if request.method == "POST":
         try:
@@ -115,13 +117,15 @@ def _receive(request: HttpRequest, channel: Channel) -> list[Published]:
         # A browser sends an empty part for a file input that nothing was chosen in.
         files = [one for one in form.files if one.field == FILE_FIELD and one.filename]
         if not files or len(files) > MAX_FILES_AT_ONCE:
-            raise Unprocessable("No package was chosen.", hint=f"Choose 1 to {MAX_FILES_AT_ONCE} .conda or .tar.bz2 files.")
+            raise Unprocessable(
+                _("No package was chosen."), hint=_("Choose 1 to %(most)s .conda or .tar.bz2 files.") % {"most": MAX_FILES_AT_ONCE}
+            )
         return publish(actor=actor, permit=permit, uploads=[Upload(filename=one.filename, temporary=one.blob) for one in files])
 
 
 def _sentence(published: list[Published]) -> str:
     new = [one for one in published if one.created]
     if not new:
-        return "The same bytes were there already; nothing changed."
+        return _("The same bytes were there already; nothing changed.")
     what = new[0].file.filename if len(new) == 1 else counted(len(new), "file")
-    return f"{what} published; revision {new[0].revision} shows it."
+    return _("%(what)s published; revision %(revision)s shows it.") % {"what": what, "revision": new[0].revision}
