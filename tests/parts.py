@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from condahub.engine import sandbox
+
 SKIP_PREFIX = "missing part: "
 
 # Servers are installed where an ordinary user's PATH does not look.
@@ -61,6 +63,7 @@ PARTS = {
         Part("slapd", "slapd"),
         Part("ldapsearch", "ldap-utils"),
         Part("skopeo", "skopeo"),
+        Part("bwrap", "bubblewrap"),
         Part("xgettext", "gettext"),
         Module("ldap", "gcc libldap2-dev libsasl2-dev"),
     )
@@ -82,6 +85,16 @@ def require_part(name: str) -> str:
     if all_required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def require_sandbox() -> None:
+    """Skip, or fail, the running test where packages' code can't be run in a sandbox."""
+    require_part("bwrap")
+    sentence, hint = sandbox.problem()
+    if sentence and all_required():
+        pytest.fail(f"{sentence} {hint}", pytrace=False)
+    if sentence:
+        pytest.skip(f"{SKIP_PREFIX}bwrap ({sentence})")
 
 
 def table(skipped: dict[str, int]) -> list[str]:

@@ -38,18 +38,18 @@ _SET_NO_NEW_PRIVS, _CAPBSET_DROP, _SET_SECCOMP, _SECCOMP_FILTER = 38, 24, 22, 2
 _LAST_CAPABILITY = 63
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 13  # EACCES
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# What reaches out of the process: sockets, io_uring, tracing, keys, namespaces, mounts, kernel modules and programs, sessions
-# of its own (a supervisor ends the session); and what Landlock does not bound: modes, owners, times, extended attributes of
-# files it may read, which other environments may share.
-_REFUSED = {
-    "x86_64": (
-        *(41, 53, 425, 101, 310, 311, 248, 249, 250, 272, 308, 165, 321, 298, 175, 313, 246, 323, 304, 109, 112),
-        *(90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199),
-    ),
-    "aarch64": (
-        *(198, 199, 425, 117, 270, 271, 217, 218, 219, 97, 268, 40, 280, 241, 105, 273, 104, 282, 265, 154, 157),
-        *(52, 53, 452, 54, 55, 88, 5, 6, 7, 14, 15, 16),
-    ),
+# What reaches out of the process, by the machine's numbers. sockets; the kernel itself: io_uring, tracing, keys, namespaces,
+# mounts, kernel modules and programs; sessions of its own (a supervisor ends the session); and what Landlock does not bound:
+# modes, owners, times, extended attributes of files it may read, which other environments may share.
+_SOCKETS = {"x86_64": (41, 53), "aarch64": (198, 199)}
+_KERNEL = {
+    "x86_64": (425, 101, 310, 311, 248, 249, 250, 272, 308, 165, 321, 298, 175, 313, 246, 323, 304),
+    "aarch64": (425, 117, 270, 271, 217, 218, 219, 97, 268, 40, 280, 241, 105, 273, 104, 282, 265),
+}
+_SESSIONS = {"x86_64": (109, 112), "aarch64": (154, 157)}
+_ATTRIBUTES = {
+    "x86_64": (90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199),
+    "aarch64": (52, 53, 452, 54, 55, 88, 5, 6, 7, 14, 15, 16),
 }
 # Where Landlock does not bound signals yet: kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal.
 _SIGNALS = {"x86_64": (62, 200, 234, 129, 297, 424), "aarch64": (129, 130, 131, 138, 240, 424)}
@@ -126,18 +126,27 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(descriptor)
 
 
-def _restrict_calls(*, signals: bool) -> None:
+def refusing(*, sockets: bool = True, sessions: bool = True, attributes: bool = True, signals: bool = False) -> bytes:
+    """The seccomp program that refuses the system calls of these kinds, and always those into the kernel itself."""
     machine = platform.machine()
-    refused = _REFUSED[machine] + (_SIGNALS[machine] if signals else ())
+    groups = [_KERNEL]
+    groups += [
+        kind for kind, wanted in ((_SOCKETS, sockets), (_SESSIONS, sessions), (_ATTRIBUTES, attributes), (_SIGNALS, signals)) if wanted
+    ]
     load, equal, greater, answer = 0x20, 0x15, 0x35, 0x06
     program = [(load, 0, 0, 4), (equal, 1, 0, _ARCHITECTURES[machine]), (answer, 0, 0, _REFUSE), (load, 0, 0, 0)]
     program += [(greater, 0, 1, _X32_BIT), (answer, 0, 0, _REFUSE)]
-    for number in refused:
+    for number in (number for kind in groups for number in kind[machine]):
         program += [(equal, 0, 1, number), (answer, 0, 0, _REFUSE)]
     program.append((answer, 0, 0, _ALLOW))
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+    return b"".join(struct.pack("=HBBI", *line) for line in program)
+
+
+def _restrict_calls(*, signals: bool) -> None:
+    program = refusing(signals=signals)
+    code = ctypes.create_string_buffer(program)
     # struct sock_fprog: the count, then, aligned, where the program lies.
-    filter_ = struct.pack("@HP", len(program), ctypes.addressof(code))
+    filter_ = struct.pack("@HP", len(program) // struct.calcsize("=HBBI"), ctypes.addressof(code))
     _checked(_libc().prctl(_SET_SECCOMP, _SECCOMP_FILTER, filter_, 0, 0), "seccomp")
 
 
