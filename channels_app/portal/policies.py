@@ -78,7 +78,9 @@ class PolicyForm(HubForm):
         help_text=_("Files that one of them affects are hidden."),
     )
     advisories_effect = _effect("deny")
-    attestation = forms.BooleanField(required=False, label=_("An attestation must have come with the package (CEP-50)"))
+    attestation = forms.BooleanField(
+        required=False, label=_("An attestation must have come with the package (CEP-50); who signed it is not verified")
+    )
     attestation_effect = _effect("hold")
 
     @staticmethod

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from channels_app.index import maps
 from channels_app.index.render import hotfix_between, read_fragment
-from channels_app.models import Channel, Effect, FileState, PackageFile, Revision, Shard
+from channels_app.models import Attestation, Channel, Effect, FileState, PackageFile, Revision, Shard
 from channels_app.policies.view import View, stamp, view_of
+from channels_app.services.attesting import KEY
 from condahub.errors import Forbidden, NotFound
 from condahub.packages.record import canonical_json
 from mirrors_app.bundles.core.records import Entry
@@ -147,29 +148,35 @@ def _joined(pieces: bytes) -> dict[str, Any]:
 
 
 def _entry(row: PackageFile, shown: _Shown) -> Entry:
-    patch, revoked = hotfix_between(orjson.loads(row.record), orjson.loads(shown.record))
+    after = orjson.loads(shown.record)
+    patch, revoked = hotfix_between(orjson.loads(row.record), after)
+    record, sidecar = _attested(row, after.get(KEY))
     return Entry(
         subdir=row.subdir,
         filename=row.filename,
         sha256=row.sha256,
         md5=row.md5,
         size=row.size,
-        record=_unattested(row.record),
+        record=record,
         run_exports=shown.run_exports.decode(),
         about=row.about,
         patch=patch,
         revoked=revoked,
         first_seen_ms=int(row.first_sight.timestamp() * 1000),
+        sidecar=sidecar,
     )
 
 
-def _unattested(record: str) -> str:
-    """Without the name of a sidecar (CEP-50), which bundles do not carry: a record must not promise it."""
-    if "attestations_sha256" not in record:
-        return record
-    table = orjson.loads(record)
-    table.pop("attestations_sha256", None)
-    return canonical_json(table).decode()
+def _attested(row: PackageFile, sha256: str | None) -> tuple[str, str]:
+    """The row's record as it names this sidecar (CEP-50), or none, and the sidecar's text: it may name a later one by now."""
+    if sha256 is None and KEY not in row.record:
+        return row.record, ""
+    found = Attestation.objects.filter(file=row, sha256=sha256).values_list("sidecar", flat=True).first() if sha256 else None
+    table = orjson.loads(row.record)
+    table.pop(KEY, None)
+    if found is None:
+        return canonical_json(table).decode(), ""
+    return canonical_json({**table, KEY: sha256}).decode(), bytes(found).decode()
 
 
 def require_open(channel: Channel, row: PackageFile) -> None:
@@ -181,16 +188,18 @@ def require_open(channel: Channel, row: PackageFile) -> None:
 
 def entry_of(row: PackageFile) -> Entry:
     """The file as it is now, whatever revision shows it."""
+    record, sidecar = _attested(row, orjson.loads(row.record).get(KEY))
     return Entry(
         subdir=row.subdir,
         filename=row.filename,
         sha256=row.sha256,
         md5=row.md5,
         size=row.size,
-        record=_unattested(row.record),
+        record=record,
         run_exports=row.run_exports,
         about=row.about,
         patch=row.patch,
         revoked=row.revoked,
         first_seen_ms=int(row.first_sight.timestamp() * 1000),
+        sidecar=sidecar,
     )

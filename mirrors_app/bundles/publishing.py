@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,13 +14,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels_app import selectors
+from channels_app.attestations import BadAttestation
 from channels_app.index.publish import mark_dirty, publish_dirty
 from channels_app.models import Blob, Channel, ChannelKind, FileState, PackageFile, Policy, PolicyLevel
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies import osv
 from channels_app.policies.rules import RULE_NAMES, Rules, as_json, read_rules, stored
 from channels_app.policies.view import VERDICT_FIELDS, stamp, view_of
-from channels_app.services import packages, policies, quotas
+from channels_app.services import attesting, packages, policies, quotas
 from channels_app.services.scopes import Scope
 from condahub.accounts.policy import Actor
 from condahub.audit.services import record as audit
@@ -173,10 +174,19 @@ class _Writer:
         stamp(view, (*made, *changed))
         PackageFile.objects.bulk_create(made, batch_size=CHUNK_ROWS)
         self._save(changed, list(_CHANGED_FIELDS))
+        self._attest((*made, *changed), {entry.key: entry.sidecar for entry in chunk if entry.sidecar})
         quotas.add(self._channel, sum(row.size for row in made))
         self.tally.added += len(made)
         for row in (*made, *changed, *ended):
             self.tally.touch(row.subdir, row.name)
+
+    def _attest(self, rows: Sequence[PackageFile], sidecars: Mapping[FileKey, str]) -> None:
+        for row in rows:
+            if (sidecar := sidecars.get((row.subdir, row.filename))) is not None:
+                try:
+                    attesting.keep(row, sidecar.encode(), by=self._label)
+                except BadAttestation as error:
+                    raise malformed(f"What attests '{row.filename}' is not right. {error.detail}") from None
 
     def _save(self, rows: Sequence[PackageFile], fields: list[str]) -> None:
         for row in rows:

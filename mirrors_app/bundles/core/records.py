@@ -22,7 +22,8 @@ _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One file as its channel shows it. record, run_exports, about: canonical JSON texts, unknown keys and all; patch: the keys that a
-    hotfix gives (null takes one away); first_seen_ms: when the exporting hub first saw these bytes, milliseconds since 1970."""
+    hotfix gives (null takes one away); first_seen_ms: when the exporting hub first saw these bytes, milliseconds since 1970; sidecar: what
+    attests it, the text whose sha256 the record's attestations_sha256 is (CEP-50)."""
 
     subdir: str
     filename: str
@@ -35,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     patch: str = ""
     revoked: bool = False
     first_seen_ms: int = 0
+    sidecar: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -54,6 +56,7 @@ class _Said(msgspec.Struct):
     md5: str = ""
     depends: list[str] = []
     constrains: list[str] = []
+    attestations_sha256: str = ""
 
 
 _entries, _said = msgspec.json.Decoder(Entry), msgspec.json.Decoder(_Said)
@@ -108,6 +111,8 @@ def read_entry(line: bytes) -> Entry:
         raise malformed(f"The record of '{entry.filename}' is of another file.")
     if not all(pattern.fullmatch(getattr(entry, key)) for key, pattern in _DIGESTS.items()) or entry.size < 0:
         raise malformed(f"The record of '{entry.filename}' has a digest that is none.")
+    if said.attestations_sha256 != (digest_of(entry.sidecar.encode()) if entry.sidecar else ""):
+        raise malformed(f"The record of '{entry.filename}' names another attestation than came with it.")
     return entry
 
 

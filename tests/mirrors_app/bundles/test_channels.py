@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from channels_app.models import Advisory, Channel, PackageFile, Policy, Revision
+from channels_app.models import Advisory, Attestation, Channel, PackageFile, Policy, Revision
 from channels_app.policies import osv
-from channels_app.services import hotfix, policies
+from channels_app.services import attesting, hotfix, policies
 from channels_app.services.publish import Published
 from channels_app.services.scopes import Scope
 from channels_app.services.states import DELETE, PURGE, QUARANTINE, RESTORE, YANK, Verb, change_state
@@ -31,6 +31,7 @@ from mirrors_app.bundles import contents, exporting, importing, signing
 from mirrors_app.bundles.core.keys import PrivateKey
 from mirrors_app.bundles.core.manifest import read_manifest
 from mirrors_app.models import BundleExport, BundleHead, BundleImport, ExportState, ImportState
+from tests import attested
 from tests.mirrors_app.bundles.conftest import Exporter, Importer
 from tests.mirrors_app.bundles.making import write_manifest
 
@@ -118,6 +119,36 @@ def test_a_chain_of_differences_ends_where_a_whole_bundle_does(
     assert carry_in(whole).state == ImportState.UNCHANGED
     fresh = Channel.objects.get(pk=inside.pk)
     assert Revision.objects.filter(channel=fresh).count() == 4
+
+
+def test_what_attests_a_package_is_carried_with_it(
+    push: Push, carry_out: Exporter, carry_in: Importer, outside: Channel, inside: Channel, staff: Actor
+) -> None:
+    policies.set_policy(actor=staff, scope=Scope.of_channel(inside), rules={"attestation": {}})
+    file = push(name="one", version="1.0").file
+
+    def attest(identity: str) -> None:
+        content = json.dumps(attested.make_bundle(file.filename, file.sha256, identity=identity)).encode()
+        attesting.attest(actor=staff, channel=outside, subdir=file.subdir, filename=file.filename, content=content)
+
+    carry_in(carry_out())
+    assert shown(inside) == {}
+    base = Channel.objects.get(pk=outside.pk).head
+    attest("mailto:a@example.org")
+    middle = Channel.objects.get(pk=outside.pk).head
+    attest("mailto:b@example.org")
+    # A revision that has passed names what it had then.
+    folder = carry_out(since=base, revision=middle)
+    assert read_manifest((folder / "manifest.json").read_bytes()).counts.packages == 0
+    carry_in(folder)
+    assert list(shown(inside)) == [f"noarch/{file.filename}"] and shown(inside) != shown(outside)
+    carry_in(carry_out(since=middle))
+    assert shown(inside) == shown(outside)
+    kept = Attestation.objects.filter(file__channel=inside).order_by("pk")
+    assert [[signer["identity"] for signer in one.signers] for one in kept] == [
+        ["mailto:a@example.org"],
+        ["mailto:a@example.org", "mailto:b@example.org"],
+    ]
 
 
 def test_a_metadata_change_carries_no_package(
