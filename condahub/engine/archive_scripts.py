@@ -25,8 +25,12 @@ import json
 import os
 import re
 import stat
+import subprocess
 import sys
 
+# How files begin that macOS runs only if they are signed as they are; those for several processors differ from Java's by the fifth byte on.
+MACH_O = re.compile(br"[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba\xbe\0\0\0[\1-\x1f]")
+SIGN = ["/usr/bin/codesign", "--sign", "-", "--force", "--preserve-metadata=identifier,entitlements,requirements"]
 # Path, what stands there for the environment's own path, and whether it may change in length ("text") or not ("binary").
 PLACEHOLDERS = json.loads(r'''@PLACEHOLDERS@''')
 RECORDS = json.loads(r'''@RECORDS@''')
@@ -56,6 +60,10 @@ def rewrite(path, placeholder, prefix, mode):
     with open(part, "wb") as file:
         file.write(fresh)
     os.chmod(part, stat.S_IMODE(os.lstat(path).st_mode))
+    if sys.platform == "darwin" and MACH_O.match(fresh):
+        done = subprocess.run(SIGN + [part], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise SystemExit("conda-unpack: %s can't be signed: %s" % (path, done.stdout.decode("utf-8", "replace")))
     os.replace(part, path)
 
 
@@ -115,7 +123,12 @@ while ($table =~ /\["((?:[^"\\]|\\.)*)", (\d+), "(text|binary)"\]/g) {
     my $part = "$path.conda-unpack";
     open(my $file, ">:raw", $part) or die "$part: $!\n";
     print $file $fresh and close($file) or die "$part: $!\n";
-    chmod((stat($path))[2] & 07777, $part) and rename($part, $path) or die "$path: $!\n";
+    chmod((stat($path))[2] & 07777, $part) or die "$path: $!\n";
+    if ($^O eq "darwin" && $fresh =~ /^(?:[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba\xbe\0\0\0[\1-\x1f])/) {
+        system("/usr/bin/codesign", "--sign", "-", "--force", "--preserve-metadata=identifier,entitlements,requirements", $part) == 0
+            or die "conda-unpack: $path can't be signed\n";
+    }
+    rename($part, $path) or die "$path: $!\n";
 }
 __END__
 '''

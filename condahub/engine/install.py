@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rattler
 from rattler import MatchSpec, Subdir
@@ -25,6 +27,8 @@ from condahub.errors import HubError, StorageFull, Unprocessable
 
 # Longer ones don't fit into the place that binaries keep for the path they are installed at.
 MAX_PREFIX_BYTES = 255
+# Of macOS' files rattler signs those it changes, with a program that no other system has; all else it links as Linux' files.
+UNSIGNED_AS = "linux-64"
 SAY_EVERY_BYTES = 4 * 1024 * 1024
 
 Say = Callable[[Progress], None]
@@ -80,13 +84,18 @@ async def _link(request: Install, records: tuple[CondaRecord, ...], addresses: A
         target_prefix=request.staging,
         alternative_target_prefix=request.prefix,
         installed_packages=[],
-        platform=Subdir(request.platform),
+        platform=Subdir(_linked_as(request.platform)),
         package_cache=_package_cache(request, records),
         client=addresses.client(),
         reporter=reporter,
         execute_link_scripts=False,
         show_progress=False,
     )
+
+
+def _linked_as(platform: str) -> Any:
+    """Elsewhere an environment of macOS is put together to be packed with its packages' own files, and signed where it is unpacked."""
+    return UNSIGNED_AS if platform.startswith("osx-") and sys.platform != "darwin" else platform
 
 
 def _package_cache(request: Install, records: tuple[CondaRecord, ...]) -> PackageCache:

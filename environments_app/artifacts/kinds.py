@@ -9,10 +9,8 @@ from condahub.errors import NotFound, Unprocessable
 from environments_app.building import folders
 from environments_app.models import ArtifactKind, Build
 
-# What can be packed on Linux: scripts and records of Windows are laid out otherwise.
+# Not Windows: its launchers and activation would have to be made and written anew by programs that cannot be tried here.
 PACKABLE = ("linux-64", "linux-aarch64", "osx-64", "osx-arm64")
-# py-rattler signs what it changes in binaries of this platform, and can't do that on Linux.
-_SIGNED = "osx-arm64"
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,10 @@ def platform_of(kind: Kind, build: Build, asked: str) -> str:
 
 def require_packable(platform: str) -> None:
     """Raises Unprocessable for a platform whose archives can't be made here, with what to do."""
-    if platform in PACKABLE and (platform == folders.current_platform() or platform != _SIGNED):
+    if platform in PACKABLE:
         return
     raise Unprocessable(
-        f"Archives and installers for {platform} can't be made on this hub, which runs on {folders.current_platform()}.",
+        f"No archives and installers are made for {platform}, only for {', '.join(PACKABLE)}.",
         code="platform_not_packable",
         hint="Use the lock files there: 'condahub env pull', pixi.lock, conda-lock, or the explicit file with conda.",
     )
