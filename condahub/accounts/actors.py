@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from django.db.models import BigIntegerField, CharField, F, Q, Value
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # A refusal looks again in the database when what it stands on is older than this, so a new grant acts at once
 # and a refused client that hammers costs at most one query a second.
 REFUSAL_RECHECK_SECONDS = 1.0
+
+
+T = TypeVar("T")
 
 
 class HeldRole(NamedTuple):
@@ -49,6 +53,7 @@ class _Memo:
     roles: type_of_roles | None = None
     read_at: float = 0.0
     limits: tuple[Limit, ...] | None = None
+    made: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,14 @@ class Actor:
             rows = TokenLimit.objects.filter(token=self.token)
             self._memo.limits = tuple(Limit(*row) for row in rows.values_list("organization_id", "channel_id", "package_name", "role"))
         return self._memo.limits
+
+    def made_once(self, key: str, make: Callable[[], T]) -> T:
+        """What `make` makes of the roles, as long as these are not read anew."""
+        self.roles()
+        known = self._memo.made.get(key)
+        if known is None or known[0] != self._memo.read_at:
+            known = self._memo.made[key] = (self._memo.read_at, make())
+        return cast("T", known[1])
 
     def remember_limits(self, limits: tuple[Limit, ...]) -> None:
         """Spare the query for limits that came with the token's own row."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Case, Q, QuerySet, When
 from django.utils import timezone
 
 from condahub.accounts.policy import HUB, AccessTarget, Actor, Permission, can, readable
@@ -14,7 +16,9 @@ from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
 
 MAX_SHOWN = 20
-FAILED_DAYS = 7
+FAILED_DAYS, FAILED_SHOWN = 7, 5
+MAX_NEWS = 100
+ACTIVE = (JobState.RUNNING, JobState.WAITING)
 
 
 def visible_jobs(actor: Actor) -> QuerySet[Job]:
@@ -30,13 +34,33 @@ def going_on(actor: Actor) -> list[Job]:
     if actor.is_anonymous:
         return []
     due = timezone.now() + timedelta(minutes=1)
-    active = visible_jobs(actor).filter(state__in=(JobState.RUNNING, JobState.WAITING), run_after__lte=due)
-    return sorted(active[:MAX_SHOWN], key=lambda job: (job.state != JobState.RUNNING, job.pk))
+    return _running_first(visible_jobs(actor).filter(state__in=ACTIVE, run_after__lte=due)[:MAX_SHOWN])
 
 
-def failed_lately(actor: Actor) -> list[Job]:
-    since = timezone.now() - timedelta(days=FAILED_DAYS)
-    return list(visible_jobs(actor).filter(state=JobState.FAILED, finished_at__gte=since)[:5])
+def _running_first(jobs: Iterable[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: (job.state != JobState.RUNNING, job.pk))
+
+
+@dataclass(frozen=True)
+class News:
+    """active: what runs or waits its turn, the running first; failed: the last that failed in a week."""
+
+    active: list[Job]
+    failed: list[Job]
+
+
+def news(actor: Actor) -> News:
+    """Both in one query, for the dashboard."""
+    now = timezone.now()
+    active = Q(state__in=ACTIVE, run_after__lte=now + timedelta(minutes=1))
+    failed = Q(state=JobState.FAILED, finished_at__gte=now - timedelta(days=FAILED_DAYS))
+    is_failed = Case(When(state=JobState.FAILED, then=1), default=0)
+    rows = list(visible_jobs(actor).filter(active | failed).order_by(is_failed, "-id")[:MAX_NEWS])
+    ended = [job for job in rows if job.state == JobState.FAILED]
+    if len(rows) == MAX_NEWS and len(ended) < FAILED_SHOWN:
+        # So much goes on that it left no room.
+        ended = list(visible_jobs(actor).filter(failed)[:FAILED_SHOWN])
+    return News(_running_first([job for job in rows if job.state != JobState.FAILED][:MAX_SHOWN]), ended[:FAILED_SHOWN])
 
 
 def job_for(actor: Actor, number: int) -> Job:

@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from condahub.errors import Forbidden, HubError, NotAuthenticated
+from condahub.jobs.models import Job
 
 P = ParamSpec("P")
 
@@ -26,6 +27,8 @@ class PortalRequest(HttpRequest):
     """A request that came through `page`: it knows its actor, whose roles are read once."""
 
     actor: Actor
+    # What the view has read already of what the frame shows.
+    active_jobs: list[Job]
 
 
 View = Callable[Concatenate[PortalRequest, P], HttpResponseBase]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from condahub.accounts import selectors
 from condahub.accounts.models import ApiToken
 from condahub.accounts.policy import Actor
-from condahub.portal import jobs, registry
+from condahub.portal import registry
 from condahub.portal.registry import Found, NavigationEntry, Panel
 
 EXPIRING_DAYS = 14
@@ -34,7 +34,7 @@ def _attention(actor: Actor) -> dict[str, Any] | None:
     tokens = ApiToken.objects.filter(owner=actor.user, revoked_at__isnull=True, expires_at__lte=soon, expires_at__gt=timezone.now())
     # A token of an hour is meant to end; one of months that ends next week is news.
     expiring = [token for token in tokens[:20] if token.expires_at and token.expires_at - token.created_at > timedelta(days=1)]
-    return {"failed": jobs.failed_lately(actor), "expiring": expiring[:5]}
+    return {"expiring": expiring[:5]}
 
 
 def _organizations(actor: Actor) -> dict[str, Any] | None:

@@ -46,7 +46,8 @@ class Shell:
 
     @cached_property
     def running(self) -> list[Job]:
-        return jobs.going_on(self.actor)
+        known = getattr(self._request, "active_jobs", None)
+        return jobs.going_on(self.actor) if known is None else known
 
     @property
     def theme(self) -> str:

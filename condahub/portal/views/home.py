@@ -26,10 +26,12 @@ def dashboard(request: PortalRequest) -> HttpResponseBase:
     """What needs me, what runs, and what is mine. Nobody signed in sees the public channels instead."""
     if request.actor.is_anonymous:
         return HttpResponseRedirect(registry.welcome() or settings.LOGIN_URL)
+    news = jobs.news(request.actor)
+    request.active_jobs = news.active
     made = registry.panels(request.actor)
     wide = [{"template": panel.template, **context} for panel, context in made if not panel.aside]
     aside = [{"template": panel.template, **context} for panel, context in made if panel.aside]
-    return show(request, "portal/dashboard.html", {"panels": wide, "aside_panels": aside})
+    return show(request, "portal/dashboard.html", {"panels": wide, "aside_panels": aside, "failed": news.failed})
 
 
 @page(anonymous=True)
