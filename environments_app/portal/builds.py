@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext
 
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.errors import HubError, NotFound
@@ -95,7 +96,14 @@ def _phases(build: Build) -> list[dict[str, Any]]:
         width = max(0.6, 100 * (seconds or 0.0) / whole)
         state = "running" if phase == build.phase else "failed" if phase == broken else "done"
         found.append(
-            {"key": phase.value, "label": words.DOING[phase], "seconds": seconds, "x": f"{x:.2f}", "width": f"{width:.2f}", "state": state}
+            {
+                "key": phase.value,
+                "label": str(words.DOING[phase]),
+                "seconds": seconds,
+                "x": f"{x:.2f}",
+                "width": f"{width:.2f}",
+                "state": state,
+            }
         )
         x += width
     return found
@@ -152,10 +160,10 @@ def act(request: PortalRequest, organization: str, environment: str, number: int
     try:
         if verb == "delete":
             services.delete_build(actor=request.actor, build=found)
-            return done(request, path_of(found.environment, "builds"), f"Build {found.number} is deleted.")
+            return done(request, path_of(found.environment, "builds"), gettext("Build %(number)s is deleted.") % {"number": found.number})
         if verb == "again":
             made = services.build_again(actor=request.actor, build=found)
-            return done(request, path_of(made.environment, "build", made.number), "It is built again, with today's channels.")
+            return done(request, path_of(made.environment, "build", made.number), gettext("It is built again, with today's channels."))
         return done(request, path, _do(request.actor, found, verb))
     except HubError as error:
         return failed(request, path, error)
@@ -164,20 +172,20 @@ def act(request: PortalRequest, organization: str, environment: str, number: int
 def _do(actor: Actor, build: Build, verb: str) -> str:
     if verb == "activate":
         environments.activate_build(actor=actor, environment=build.environment, build=build)
-        return f"Build {build.number} is what everybody gets now."
+        return gettext("Build %(number)s is what everybody gets now.") % {"number": build.number}
     if verb == "cancel":
         services.cancel_build(actor=actor, build=build)
-        return "It is asked to stop."
+        return gettext("It is asked to stop.")
     if verb in ("pin", "unpin"):
         services.pin_build(actor=actor, build=build, pinned=verb == "pin")
-        return "Pinned: it is kept whatever the rules say." if verb == "pin" else "The rules may have it now."
+        return gettext("Pinned: it is kept whatever the rules say.") if verb == "pin" else gettext("The rules may have it now.")
     if verb == "archive":
         archiving.archive_build(actor=actor, build=build)
-        return "Archived: its lock is kept, its folder and archives go."
+        return gettext("Archived: its lock is kept, its folder and archives go.")
     if verb == "restore":
         archiving.restore_build(actor=actor, build=build)
-        return "Its folder is put together again, of the very same packages."
-    raise HubError("Nothing was chosen.", code="no_verb", hint="Go back and try again.")
+        return gettext("Its folder is put together again, of the very same packages.")
+    raise HubError(gettext("Nothing was chosen."), code="no_verb", hint=gettext("Go back and try again."))
 
 
 @page(methods=("POST",))
@@ -192,7 +200,7 @@ def make(request: PortalRequest, organization: str, environment: str, number: in
             artifact_services.ask(actor=request.actor, build=found, kind=kind, platform=platform)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, f"{path}#artifacts", "It is being made; the page shows it when it is there.")
+    return done(request, f"{path}#artifacts", gettext("It is being made; the page shows it when it is there."))
 
 
 @page(anonymous=True)
@@ -224,7 +232,8 @@ def _both(actor: Actor, environment: Environment, *numbers: int) -> list[Build]:
     found = {build.number: build for build in Build.objects.visible_to(actor).filter(environment=environment, number__in=numbers)}
     for number in numbers:
         if number not in found:
-            raise NotFound(f"'{environment}' has no build {number} that you may see.", code="no_such_build")
+            said = gettext("'%(environment)s' has no build %(number)s that you may see.")
+            raise NotFound(said % {"environment": environment, "number": number}, code="no_such_build")
     return [found[number] for number in numbers]
 
 

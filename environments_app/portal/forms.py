@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from django import forms
 from django.conf import settings as hub_settings
-from django.utils.translation import gettext_lazy as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts.permissions import Role
 from condahub.errors import Unprocessable
@@ -18,13 +19,16 @@ from environments_app.services.environments import MAX_DESCRIPTION_CHARS
 from environments_app.spec import MAX_LOCK_SPEC_BYTES, Spec, read_environment
 from environments_app.spec.conda import PLATFORMS
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 MAX_FIELD_CHARS = 200_000
 FIELDS, YAML, LOCK = "fields", "yaml", "lock"
-WAYS = ((FIELDS, "By fields"), (YAML, "As YAML"), (LOCK, "From a lock file"))
+WAYS = ((FIELDS, gettext_lazy("By fields")), (YAML, gettext_lazy("As YAML")), (LOCK, gettext_lazy("From a lock file")))
 VISIBILITIES = [
-    ("private", "Private: those who are given access"),
-    ("internal", "Internal: everybody who is signed in"),
-    ("public", "Public: everybody, without signing in"),
+    ("private", gettext_lazy("Private: those who are given access")),
+    ("internal", gettext_lazy("Internal: everybody who is signed in")),
+    ("public", gettext_lazy("Public: everybody, without signing in")),
 ]
 EXAMPLE = """name: tools
 channels:
@@ -35,7 +39,9 @@ dependencies:
 """
 
 
-def _text(label: str, help_text: str, rows: int, *, most: int = MAX_FIELD_CHARS, placeholder: str = "") -> forms.CharField:
+def _text(
+    label: StrOrPromise, help_text: StrOrPromise, rows: int, *, most: int = MAX_FIELD_CHARS, placeholder: str = ""
+) -> forms.CharField:
     attrs = {"rows": rows, "class": "form-control mono", "spellcheck": "false", "autocapitalize": "off", "placeholder": placeholder}
     # Spaces at the front are what YAML is made of.
     return forms.CharField(
@@ -52,34 +58,48 @@ class SpecForm(HubForm):
     """A specification in three ways; `way` says which of them counts."""
 
     way = forms.ChoiceField(choices=WAYS, initial=FIELDS, required=False, widget=forms.HiddenInput)
-    organization = forms.CharField(max_length=64, required=False, label="Owner", help_text="Whose settings, limits and quota hold.")
+    organization = forms.CharField(
+        max_length=64, required=False, label=gettext_lazy("Owner"), help_text=gettext_lazy("Whose settings, limits and quota hold.")
+    )
     name = forms.CharField(
         max_length=64,
         required=False,
-        label="Name",
-        help_text="Part of its address: lower-case letters, digits, '-', '_' and '.'.",
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("Part of its address: lower-case letters, digits, '-', '_' and '.'."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    channels = _text("Channels", "Of this hub, by name, one a line; the first comes first.", 2, placeholder="conda-forge")
-    packages = _text("Packages", "One a line, as conda reads them.", 7, placeholder="python 3.12.*\nnumpy >=2")
-    pip = _text("From pip", "Requirements, one a line; resolved against the conda packages.", 3)
+    channels = _text(
+        gettext_lazy("Channels"), gettext_lazy("Of this hub, by name, one a line; the first comes first."), 2, placeholder="conda-forge"
+    )
+    packages = _text(gettext_lazy("Packages"), gettext_lazy("One a line, as conda reads them."), 7, placeholder="python 3.12.*\nnumpy >=2")
+    pip = _text(gettext_lazy("From pip"), gettext_lazy("Requirements, one a line; resolved against the conda packages."), 3)
     platforms = forms.MultipleChoiceField(
         choices=[(name, name) for name in PLATFORMS],
         required=False,
-        label="Platforms",
-        help_text="None ticked: what the settings say.",
+        label=gettext_lazy("Platforms"),
+        help_text=gettext_lazy("None ticked: what the settings say."),
         widget=forms.CheckboxSelectMultiple({"class": "form-check-input"}),
     )
     yaml = _text("environment.yml", "", 20, placeholder=EXAMPLE)
-    lock = _text("Lock file", "The text of a pixi.lock, conda-lock.yml or @EXPLICIT file: built exactly so.", 14, most=MAX_LOCK_SPEC_BYTES)
-    upload = forms.FileField(required=False, label="or choose the file", widget=forms.FileInput())
-    find = forms.CharField(max_length=100, required=False, label="Find a package")
-    update = _line(_("Update only"), _("Names of packages, all others stay at the current build's versions where that goes."))
-    keep = _line(_("Keep as they are"), _("Names of packages that stay what they are in the current build, whatever else it costs."))
+    lock = _text(
+        gettext_lazy("Lock file"),
+        gettext_lazy("The text of a pixi.lock, conda-lock.yml or @EXPLICIT file: built exactly so."),
+        14,
+        most=MAX_LOCK_SPEC_BYTES,
+    )
+    upload = forms.FileField(required=False, label=gettext_lazy("or choose the file"), widget=forms.FileInput())
+    find = forms.CharField(max_length=100, required=False, label=gettext_lazy("Find a package"))
+    update = _line(
+        gettext_lazy("Update only"), gettext_lazy("Names of packages, all others stay at the current build's versions where that goes.")
+    )
+    keep = _line(
+        gettext_lazy("Keep as they are"),
+        gettext_lazy("Names of packages that stay what they are in the current build, whatever else it costs."),
+    )
     exclude_newer = forms.DateField(
         required=False,
-        label=_("Nothing newer than"),
-        help_text=_("Packages that were made after this day (UTC) are not chosen."),
+        label=gettext_lazy("Nothing newer than"),
+        help_text=gettext_lazy("Packages that were made after this day (UTC) are not chosen."),
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
     )
 
@@ -98,12 +118,15 @@ class SpecForm(HubForm):
             if upload is None:
                 return _lines_end(given["lock"])
             if upload.size > MAX_LOCK_SPEC_BYTES:
-                raise Unprocessable("The lock file is too large.", hint=f"At most {MAX_LOCK_SPEC_BYTES // 2**20} MiB.")
+                raise Unprocessable(
+                    gettext("The lock file is too large."),
+                    hint=gettext("At most %(number)s MiB.") % {"number": MAX_LOCK_SPEC_BYTES // 2**20},
+                )
             try:
                 return str(upload.read().decode())
             except UnicodeDecodeError:
                 raise Unprocessable(
-                    "The lock file is no text in UTF-8.", hint="Choose a pixi.lock, conda-lock.yml or explicit file."
+                    gettext("The lock file is no text in UTF-8."), hint=gettext("Choose a pixi.lock, conda-lock.yml or explicit file.")
                 ) from None
         return text_of_fields(given)
 
@@ -141,7 +164,9 @@ def fields_of_text(text: str) -> dict[str, Any]:
     """What the fields show of an environment.yml. Raises SpecInvalid, Unprocessable where they can't show all of it."""
     spec = read_environment(text, public_url=hub_settings.CONDAHUB_PUBLIC_URL)
     if _says_more(spec):
-        raise Unprocessable("The fields can't show all that this YAML says.", code="more_than_fields", hint="Go on editing it as YAML.")
+        raise Unprocessable(
+            gettext("The fields can't show all that this YAML says."), code="more_than_fields", hint=gettext("Go on editing it as YAML.")
+        )
     return {
         "name": spec.name,
         "channels": "\n".join(line.text for line in spec.channels),
@@ -169,56 +194,75 @@ def _lines_end(text: str) -> str:
 
 class EnvironmentForm(HubForm):
     description = forms.CharField(
-        required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_DESCRIPTION_CHARS
+        required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_DESCRIPTION_CHARS
     )
-    visibility = forms.ChoiceField(choices=VISIBILITIES, label="Who may use it")
+    visibility = forms.ChoiceField(choices=VISIBILITIES, label=gettext_lazy("Who may use it"))
 
 
 _LISTS = (
-    ("default_channels", "Channels where none are named", ""),
-    ("allowed_channels", "Channels that may be named", "Empty: all that their readers may read."),
-    ("required_channels", "Channels that are always added", ""),
-    ("included_packages", "Packages that are always added", ""),
-    ("required_packages", "Packages that must be asked for", ""),
-    ("default_platforms", "Platforms where none are named", f"Of {', '.join(PLATFORMS)}."),
-    ("artifacts", "Made at once after a build", "archive, archive-zstd, installer."),
+    ("default_channels", gettext_lazy("Channels where none are named"), ""),
+    ("allowed_channels", gettext_lazy("Channels that may be named"), gettext_lazy("Empty: all that their readers may read.")),
+    ("required_channels", gettext_lazy("Channels that are always added"), ""),
+    ("included_packages", gettext_lazy("Packages that are always added"), ""),
+    ("required_packages", gettext_lazy("Packages that must be asked for"), ""),
+    (
+        "default_platforms",
+        gettext_lazy("Platforms where none are named"),
+        format_lazy(gettext_lazy("Of {platforms}."), platforms=", ".join(PLATFORMS)),
+    ),
+    ("artifacts", gettext_lazy("Made at once after a build"), "archive, archive-zstd, installer."),
 )
 _CHOICES = (
     (
         "rebuild",
-        "It is looked at again by itself",
-        [("never", "never"), ("cron", "by the clock"), ("when_newer", "when a channel has newer packages")],
+        gettext_lazy("It is looked at again by itself"),
+        [
+            ("never", gettext_lazy("never")),
+            ("cron", gettext_lazy("by the clock")),
+            ("when_newer", gettext_lazy("when a channel has newer packages")),
+        ],
     ),
-    ("channel_priority", "Where several channels have a package", [("strict", "the first one's alone"), ("disabled", "the newest of all")]),
-    ("retention_then", "Builds that are let go of are", [("archive", "archived to their lock"), ("delete", "deleted")]),
-    ("pip_allowed", "pip is allowed", [("yes", "yes"), ("no", "no")]),
+    (
+        "channel_priority",
+        gettext_lazy("Where several channels have a package"),
+        [("strict", gettext_lazy("the first one's alone")), ("disabled", gettext_lazy("the newest of all"))],
+    ),
+    (
+        "retention_then",
+        gettext_lazy("Builds that are let go of are"),
+        [("archive", gettext_lazy("archived to their lock")), ("delete", gettext_lazy("deleted"))],
+    ),
+    ("pip_allowed", gettext_lazy("pip is allowed"), [("yes", gettext_lazy("yes")), ("no", gettext_lazy("no"))]),
 )
 _WORDS = (
-    ("rebuild_cron", "By which clock", "Five cron fields: 0 3 * * 1 is every Monday at three."),
-    ("rebuild_time_zone", "In the time zone", "Such as Europe/Berlin."),
+    ("rebuild_cron", gettext_lazy("By which clock"), gettext_lazy("Five cron fields: 0 3 * * 1 is every Monday at three.")),
+    ("rebuild_time_zone", gettext_lazy("In the time zone"), gettext_lazy("Such as Europe/Berlin.")),
 )
 _LIMITS = (
-    ("retention_keep_last", "The newest builds that are kept"),
-    ("retention_days", "Days that a build is kept"),
-    ("solve_seconds", "Seconds for solving"),
-    ("build_seconds", "Seconds for a build"),
-    ("environment_bytes", "Bytes that it may have"),
+    ("retention_keep_last", gettext_lazy("The newest builds that are kept")),
+    ("retention_days", gettext_lazy("Days that a build is kept")),
+    ("solve_seconds", gettext_lazy("Seconds for solving")),
+    ("build_seconds", gettext_lazy("Seconds for a build")),
+    ("environment_bytes", gettext_lazy("Bytes that it may have")),
 )
 
 
 _GROUPS = (
-    ("Again by itself", ("rebuild", "rebuild_cron", "rebuild_time_zone")),
-    ("How long builds are kept", ("retention_keep_last", "retention_days", "retention_then")),
-    ("Channels and packages", ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages")),
-    ("How it is built", ("channel_priority", "default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
-    ("Limits", ("solve_seconds", "build_seconds", "environment_bytes")),
+    (gettext_lazy("Again by itself"), ("rebuild", "rebuild_cron", "rebuild_time_zone")),
+    (gettext_lazy("How long builds are kept"), ("retention_keep_last", "retention_days", "retention_then")),
+    (
+        gettext_lazy("Channels and packages"),
+        ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages"),
+    ),
+    (gettext_lazy("How it is built"), ("channel_priority", "default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
+    (gettext_lazy("Limits"), ("solve_seconds", "build_seconds", "environment_bytes")),
 )
 
 
 class PolicyForm(HubForm):
     """The settings of the level of one environment; empty is what the levels above say."""
 
-    virtual_packages = _text("Virtual packages", "One a line, such as __cuda 12.4.", 2)
+    virtual_packages = _text(gettext_lazy("Virtual packages"), gettext_lazy("One a line, such as __cuda 12.4."), 2)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -226,7 +270,9 @@ class PolicyForm(HubForm):
             self.fields[name] = _text(label, help_text, 2)
         for name, label, choices in _CHOICES:
             widget = forms.Select({"class": "form-select"})
-            self.fields[name] = forms.ChoiceField(choices=[("", "as above"), *choices], required=False, label=label, widget=widget)
+            self.fields[name] = forms.ChoiceField(
+                choices=[("", gettext_lazy("as above")), *choices], required=False, label=label, widget=widget
+            )
         for name, label, help_text in _WORDS:
             line = forms.TextInput({"class": "form-control mono"})
             self.fields[name] = forms.CharField(required=False, max_length=100, label=label, help_text=help_text, widget=line)
@@ -236,7 +282,7 @@ class PolicyForm(HubForm):
             )
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        return [(legend, [self[name] for name in names]) for legend, names in _GROUPS]
+        return [(str(legend), [self[name] for name in names]) for legend, names in _GROUPS]
 
     @staticmethod
     def values_of(own: dict[str, Any]) -> dict[str, Any]:
@@ -260,15 +306,17 @@ class PolicyForm(HubForm):
 class GrantForm(HubForm):
     """A role for a person or a team, by exact names: a list of all is nobody's to see."""
 
-    user = forms.CharField(max_length=150, required=False, label="User name", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    user = forms.CharField(
+        max_length=150, required=False, label=gettext_lazy("User name"), widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
     team = forms.CharField(
         max_length=130,
         required=False,
-        label="or team",
-        help_text="One of another organization as organization/team.",
+        label=gettext_lazy("or team"),
+        help_text=gettext_lazy("One of another organization as organization/team."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    role = forms.ChoiceField(choices=Role.choices, label="Role")
+    role = forms.ChoiceField(choices=Role.choices, label=gettext_lazy("Role"))
 
     def asked(self) -> dict[str, str]:
         """What `give_role` takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts.policy import Permission, can
 from condahub.portal.page import PortalRequest
@@ -14,14 +15,14 @@ from environments_app.models import Environment
 from environments_app.portal import reads, words
 
 _TABS = (
-    Tab("overview", "Overview", "environments:environment", Permission.ENVIRONMENT_READ, 0),
-    Tab("builds", "Builds", "environments:builds", Permission.BUILD_READ, 10),
-    Tab("packages", "Packages", "environments:packages", Permission.BUILD_READ, 20),
-    Tab("spec", "Spec", "environments:spec", Permission.BUILD_READ, 30),
-    Tab("artifacts", "Artifacts", "environments:artifacts", Permission.BUILD_READ, 40),
-    Tab("members", "Access", "environments:members", Permission.MEMBER_READ, 50),
-    Tab("activity", "Activity", "environments:activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", "Settings", "environments:settings", Permission.ENVIRONMENT_UPDATE, 99),
+    Tab("overview", gettext_lazy("Overview"), "environments:environment", Permission.ENVIRONMENT_READ, 0),
+    Tab("builds", gettext_lazy("Builds"), "environments:builds", Permission.BUILD_READ, 10),
+    Tab("packages", gettext_lazy("Packages"), "environments:packages", Permission.BUILD_READ, 20),
+    Tab("spec", gettext_lazy("Spec"), "environments:spec", Permission.BUILD_READ, 30),
+    Tab("artifacts", gettext_lazy("Artifacts"), "environments:artifacts", Permission.BUILD_READ, 40),
+    Tab("members", gettext_lazy("Access"), "environments:members", Permission.MEMBER_READ, 50),
+    Tab("activity", gettext_lazy("Activity"), "environments:activity", Permission.ORGANIZATION_AUDIT, 90),
+    Tab("settings", gettext_lazy("Settings"), "environments:settings", Permission.ENVIRONMENT_UPDATE, 99),
 )
 
 
@@ -49,13 +50,13 @@ def head(request: PortalRequest, environment: Environment, tab: str) -> dict[str
         "newest": stands.newest,
         "settled": stands.ends,
         "tabs": [
-            {"key": one.key, "label": one.label, "path": path_of(environment, one.url_name.partition(":")[2])}
+            {"key": one.key, "label": str(one.label), "path": path_of(environment, one.url_name.partition(":")[2])}
             for one in _TABS
             if can(actor, one.permission, asked_of.get(one.permission, environment))
         ],
         "tab": tab,
         "sentence": words.sentence(environment, stands.current, stands.newest),
-        "look": words.look(stands.newest.state) if stands.newest is not None else ("waiting", "Never built"),
+        "look": words.look(stands.newest.state) if stands.newest is not None else ("waiting", gettext("Never built")),
         "may_change": may_change,
         "may_build": may_change and environment.archived_at is None and can(actor, Permission.BUILD_CREATE, environment),
         "may_delete": can(actor, Permission.ENVIRONMENT_DELETE, environment),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from condahub.accounts.models import Organization
 from condahub.accounts.permissions import HUB
@@ -39,7 +40,7 @@ def _level(request: PortalRequest, on: Organization | None, path: str, head: dic
     if request.method == "POST" and form.is_valid():
         try:
             policies.change_settings(actor=request.actor, on=on, changes=form.changes())
-            return done(request, path, "Saved. The next builds go by it.")
+            return done(request, path, gettext("Saved. The next builds go by it."))
         except HubError as refused:
             error = refused
     keeps = can(request.actor, Permission.HUB_OPERATE, HUB) if on is None else can(request.actor, Permission.ORGANIZATION_UPDATE, on)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.portal.paste import TOKEN_PLACEHOLDER, Line, Paste
@@ -48,7 +49,7 @@ def use(environment: Environment, build: Build | None = None) -> Paste:
             f'{folder}/bin/python -m ipykernel install --user --name {organization}-{name} --display-name "{which}"',
         ),
     ]
-    return Paste(lines, title="Use it", token_path="" if is_open else token_path(environment), name="environment")
+    return Paste(lines, title=gettext("Use it"), token_path="" if is_open else token_path(environment), name="environment")
 
 
 def token_path(environment: Environment) -> str:
@@ -70,8 +71,8 @@ def artifact_rows(actor: Actor, build: Build) -> list[dict[str, Any]]:
         rows.append(
             {
                 "one": one,
-                "label": ArtifactKind(one.kind).label,
-                "look": words.ARTIFACT_LOOKS[one.state],
+                "label": words.artifact(ArtifactKind(one.kind)),
+                "look": words.artifact_look(one.state),
                 "address": address,
                 "line": f'curl -fsSL {header}"{address}{"?wait=60" if is_packed else ""}" -o {one.filename}',
                 "is_there": one.state == ArtifactState.READY,

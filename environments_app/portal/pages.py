@@ -8,6 +8,7 @@ from django.conf import settings as hub_settings
 from django.db.models import Q, QuerySet
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts import selectors as accounts
 from condahub.accounts.policy import Permission, can, require
@@ -27,8 +28,8 @@ from environments_app.services import policies
 
 RECENT_BUILDS = 5
 PACKAGE_COLUMNS = {
-    "name": ("Package", ["name", "platform", "pk"]),
-    "size": ("Size", ["size", "name", "platform", "pk"]),
+    "name": (gettext_lazy("Package"), ["name", "platform", "pk"]),
+    "size": (gettext_lazy("Size"), ["size", "name", "platform", "pk"]),
 }
 
 
@@ -130,7 +131,8 @@ def members(request: PortalRequest, organization: str, environment: str) -> Http
     if request.method == "POST" and form.is_valid():
         try:
             given = roles.give_role(actor=request.actor, environment=found, **form.asked())
-            return done(request, path_of(found, "members"), f"{given.user or given.team} is {given.role} now.")
+            said = gettext("%(who)s is %(role)s now.") % {"who": given.user or given.team, "role": given.role}
+            return done(request, path_of(found, "members"), said)
         except HubError as refused:
             error = refused
     context = {
@@ -151,7 +153,7 @@ def revoke(request: PortalRequest, organization: str, environment: str, number: 
         roles.take_role(actor=request.actor, environment=found, number=number)
     except HubError as error:
         return failed(request, path_of(found, "members"), error)
-    return done(request, path_of(found, "members"), "The role is taken away.")
+    return done(request, path_of(found, "members"), gettext("The role is taken away."))
 
 
 @page()
@@ -180,7 +182,9 @@ def settings(request: PortalRequest, organization: str, environment: str) -> Htt
                 # What is as it was is not asked for: else a rule on a visibility would stop every other change.
                 changes = {name: value for name, value in form.cleaned_data.items() if value != getattr(found, name)}
                 services.update_environment(actor=request.actor, environment=found, changes=changes)
-            return done(request, path_of(found, "settings"), "Saved. The next build goes by it." if is_policy else "Saved.")
+            return done(
+                request, path_of(found, "settings"), gettext("Saved. The next build goes by it.") if is_policy else gettext("Saved.")
+            )
         except HubError as refused:
             error = refused
     allowed = {
@@ -207,7 +211,9 @@ def act(request: PortalRequest, organization: str, environment: str) -> HttpResp
     try:
         if verb == "delete":
             _delete(request, found)
-            return done(request, reverse("environments:list"), f"'{found}' is deleted with its builds.")
+            return done(
+                request, reverse("environments:list"), gettext("'%(environment)s' is deleted with its builds.") % {"environment": found}
+            )
         return done(request, path_of(found), _do(request, found, verb))
     except HubError as error:
         return failed(request, path_of(found, "settings" if verb == "delete" else "environment"), error)
@@ -217,17 +223,17 @@ def _do(request: PortalRequest, found: Environment, verb: str) -> str:
     if verb == "rollback":
         rolled = services.roll_back(actor=request.actor, environment=found)
         number = rolled.current_build.number if rolled.current_build is not None else 0
-        return f"Rolled back: build {number} is what everybody gets now."
+        return gettext("Rolled back: build %(number)s is what everybody gets now.") % {"number": number}
     if verb == "archive":
         services.archive_environment(actor=request.actor, environment=found)
-        return "Archived: it stays readable, and takes no new builds."
+        return gettext("Archived: it stays readable, and takes no new builds.")
     if verb == "unarchive":
         services.unarchive_environment(actor=request.actor, environment=found)
-        return "It is back, and takes new builds."
-    raise HubError("Nothing was chosen.", code="no_verb", hint="Go back and try again.")
+        return gettext("It is back, and takes new builds.")
+    raise HubError(gettext("Nothing was chosen."), code="no_verb", hint=gettext("Go back and try again."))
 
 
 def _delete(request: PortalRequest, found: Environment) -> None:
     if request.POST.get("name", "").strip() != found.name:
-        raise Unprocessable("The name does not match.", hint="Type the environment's name to delete it.")
+        raise Unprocessable(gettext("The name does not match."), hint=gettext("Type the environment's name to delete it."))
     services.delete_environment(actor=request.actor, environment=found)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts.policy import Actor, Permission
 from condahub.portal import registry
@@ -17,9 +18,11 @@ from environments_app.services import usage
 
 def register() -> None:
     """Called once, when the app is ready."""
-    registry.register_navigation(NavigationEntry("Environments", "notebook", "/ui/environments", 20, anonymous=True))
+    registry.register_navigation(NavigationEntry(gettext_lazy("Environments"), "notebook", "/ui/environments", 20, anonymous=True))
     registry.register_panel(Panel("environments/panels/mine.html", lists.my_environments, 25))
-    registry.register_organization_tab(Tab("environments", "Environments", "environments:organization", Permission.ORGANIZATION_READ, 10))
+    registry.register_organization_tab(
+        Tab("environments", gettext_lazy("Environments"), "environments:organization", Permission.ORGANIZATION_READ, 10)
+    )
     registry.register_organization_panel(OrganizationPanel("environments/panels/organization.html", lists.organization_panel, 20))
     registry.register_search(search, order=20)
     registry.register_usage(usage.usage_rows)
@@ -36,7 +39,7 @@ def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
             str(row),
             reverse("environments:environment", args=[row.organization.name, row.name]),
             "notebook",
-            "Environment",
+            gettext("Environment"),
             row.description,
         )
         for row in rows

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from channels_app.models import Channel
 from condahub.accounts.models import Organization
@@ -112,9 +113,10 @@ class _Editor:
             taken = Environment.objects.visible_to(actor).filter(organization=organization, name=given["name"])
             if given["name"] and taken.exists():
                 raise Conflict(
-                    f"'{organization.name}' has an environment '{given['name']}' already.",
+                    gettext("'%(organization)s' has an environment '%(name)s' already.")
+                    % {"organization": organization.name, "name": given["name"]},
                     code="name_taken",
-                    hint="Choose another name, or edit that one: it gets a next build.",
+                    hint=gettext("Choose another name, or edit that one: it gets a next build."),
                 )
         else:
             organization = self._environment.organization

@@ -3,103 +3,133 @@
 from __future__ import annotations
 
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.portal.wording import ago, counted
 from environments_app.diffs import Change
-from environments_app.models import Build, BuildState, Environment, Phase
+from environments_app.models import ArtifactKind, Build, BuildState, Environment, Phase
 
 # The word of a state, as the portal's six looks know it.
 LOOKS = {
-    BuildState.QUEUED: ("waiting", "Queued"),
-    BuildState.RUNNING: ("running", "Running"),
-    BuildState.COMPLETED: ("done", "Completed"),
-    BuildState.FAILED: ("failed", "Failed"),
-    BuildState.CANCELLED: ("cancelled", "Cancelled"),
+    BuildState.QUEUED: ("waiting", gettext_lazy("Queued")),
+    BuildState.RUNNING: ("running", gettext_lazy("Running")),
+    BuildState.COMPLETED: ("done", gettext_lazy("Completed")),
+    BuildState.FAILED: ("failed", gettext_lazy("Failed")),
+    BuildState.CANCELLED: ("cancelled", gettext_lazy("Cancelled")),
 }
 DOING = {
-    Phase.SOLVE: "solving",
-    Phase.FETCH: "fetching packages",
-    Phase.LINK: "linking",
-    Phase.PIP: "adding what pip asks for",
-    Phase.COMPILE: "compiling bytecode",
-    Phase.ARTIFACTS: "packing",
+    Phase.SOLVE: gettext_lazy("solving"),
+    Phase.FETCH: gettext_lazy("fetching packages"),
+    Phase.LINK: gettext_lazy("linking"),
+    Phase.PIP: gettext_lazy("adding what pip asks for"),
+    Phase.COMPILE: gettext_lazy("compiling bytecode"),
+    Phase.ARTIFACTS: gettext_lazy("packing"),
 }
 # What an archive's, an artifact's state looks like.
 ARTIFACT_LOOKS = {
-    "ready": ("done", "There"),
-    "wanted": ("running", "Being made"),
-    "failed": ("failed", "Failed"),
-    "gone": ("archived", "Archived"),
-    "on_demand": ("waiting", "On demand"),
+    "ready": ("done", gettext_lazy("There")),
+    "wanted": ("running", gettext_lazy("Being made")),
+    "failed": ("failed", gettext_lazy("Failed")),
+    "gone": ("archived", gettext_lazy("Archived")),
+    "on_demand": ("waiting", gettext_lazy("On demand")),
+}
+# Of those kinds whose name is no file's.
+ARTIFACTS = {
+    ArtifactKind.PINNED: gettext_lazy("environment.yml, pinned"),
+    ArtifactKind.ARCHIVE: gettext_lazy("relocatable archive (.tar.gz)"),
+    ArtifactKind.ARCHIVE_ZSTD: gettext_lazy("relocatable archive (.tar.zst)"),
+    ArtifactKind.INSTALLER: gettext_lazy("self-extracting installer"),
+    ArtifactKind.SBOM: gettext_lazy("bill of materials (CycloneDX)"),
+    ArtifactKind.SBOM_SPDX: gettext_lazy("bill of materials (SPDX)"),
+    ArtifactKind.LOG: gettext_lazy("log"),
 }
 # (key, label, sign, css)
 CHANGES = (
-    (Change.ADDED, "Added", "+", "added"),
-    (Change.REMOVED, "Removed", "-", "removed"),
-    (Change.UPGRADED, "Upgraded", "↑", "changed"),
-    (Change.DOWNGRADED, "Downgraded", "↓", "removed"),
-    (Change.REBUILT, "Rebuilt", "=", "changed"),
+    (Change.ADDED, gettext_lazy("Added"), "+", "added"),
+    (Change.REMOVED, gettext_lazy("Removed"), "-", "removed"),
+    (Change.UPGRADED, gettext_lazy("Upgraded"), "↑", "changed"),
+    (Change.DOWNGRADED, gettext_lazy("Downgraded"), "↓", "removed"),
+    (Change.REBUILT, gettext_lazy("Rebuilt"), "=", "changed"),
 )
 
 
 def look(state: str) -> tuple[str, str]:
-    return LOOKS[BuildState(state)]
+    name, word = LOOKS[BuildState(state)]
+    return name, str(word)
+
+
+def artifact_look(state: str) -> tuple[str, str]:
+    name, word = ARTIFACT_LOOKS[state]
+    return name, str(word)
+
+
+def artifact(kind: ArtifactKind) -> str:
+    """What a kind of artifact is called."""
+    return str(ARTIFACTS.get(kind, kind.label))
 
 
 def sentence(environment: Environment, current: Build | None, newest: Build | None) -> str:
     """How an environment stands: what everybody gets, and what is on its way."""
     said = []
     if current is not None:
-        made = ago(current.ended_at or current.created_at)
-        said.append(f"Current build {current.number}, made {made} from {counted(current.package_count, 'package')}")
+        said.append(gettext("Current build %(number)s, made %(when)s from %(packages)s") % _of(current))
     elif newest is None:
-        said.append("Nothing has been built yet")
+        said.append(gettext("Nothing has been built yet"))
     else:
-        said.append("Nobody can use it yet")
+        said.append(gettext("Nobody can use it yet"))
     if newest is not None and (current is None or newest.pk != current.pk):
         said.append(_beside(newest))
     text = "; ".join(said) + "."
     if environment.archived_at is not None:
-        text += f" It was archived {ago(environment.archived_at)}, and takes no new builds."
+        text += " " + gettext("It was archived %(when)s, and takes no new builds.") % {"when": ago(environment.archived_at)}
     return text
+
+
+def _of(build: Build) -> dict[str, str]:
+    """What sentences say of a build."""
+    when = ago(build.ended_at or build.created_at)
+    return {"number": str(build.number), "when": when, "packages": counted(build.package_count, "package")}
 
 
 def _beside(build: Build) -> str:
     """What the newest build is, where it is not the current one."""
-    name, when = f"build {build.number}", ago(build.ended_at or build.created_at)
+    told = _of(build)
     if build.state == BuildState.QUEUED:
-        return f"{name} waits its turn"
+        return gettext("build %(number)s waits its turn") % told
     if build.state == BuildState.RUNNING:
-        return f"{name} is {doing(build)}"
+        return gettext("build %(number)s is %(doing)s") % {**told, "doing": doing(build)}
     if build.state == BuildState.FAILED:
-        return f"{name} failed {when}"
+        return gettext("build %(number)s failed %(when)s") % told
     if build.state == BuildState.CANCELLED:
-        return f"{name} was cancelled {when}"
-    return f"{name} is newer, made {when}, and was not chosen"
+        return gettext("build %(number)s was cancelled %(when)s") % told
+    return gettext("build %(number)s is newer, made %(when)s, and was not chosen") % told
 
 
 def doing(build: Build) -> str:
     """linking (61 %)."""
-    word = DOING.get(Phase(build.phase), build.phase) if build.phase else "beginning"
+    word = str(DOING.get(Phase(build.phase), build.phase)) if build.phase else gettext("beginning")
     job = build.job
     return f"{word} ({min(100, round(100 * job.done / job.total))} %)" if job is not None and job.total else word
 
 
 def of_build(build: Build) -> str:
     """How one build stands."""
-    asked = f"asked for {ago(build.created_at)}"
+    asked, told = ago(build.created_at), _of(build)
     if build.state == BuildState.QUEUED:
-        return f"It waits for a builder, {asked}."
+        return gettext("It waits for a builder, asked for %(asked)s.") % {"asked": asked}
     if build.state == BuildState.RUNNING:
-        return f"It is {doing(build)}, {asked}."
-    ended = ago(build.ended_at or build.created_at)
+        return gettext("It is %(doing)s, asked for %(asked)s.") % {"doing": doing(build), "asked": asked}
     if build.state == BuildState.FAILED:
-        return f"It failed {ended}{f' while {DOING[Phase(where)]}' if (where := failed_in(build)) else ''}. What was current stays so."
+        where = failed_in(build)
+        if not where:
+            return gettext("It failed %(when)s. What was current stays so.") % told
+        return gettext("It failed %(when)s while %(doing)s. What was current stays so.") % {**told, "doing": DOING[Phase(where)]}
     if build.state == BuildState.CANCELLED:
-        return f"It was cancelled {ended}."
-    text = f"Made {ended} from {counted(build.package_count, 'package')}."
+        return gettext("It was cancelled %(when)s.") % told
+    text = gettext("Made %(when)s from %(packages)s.") % told
     if build.archived_at is not None:
-        text += f" Archived {ago(build.archived_at)}: its lock is kept, its folder is made again on demand."
+        when = {"when": ago(build.archived_at)}
+        text += " " + gettext("Archived %(when)s: its lock is kept, its folder is made again on demand.") % when
     return text
 
 
