@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import imports
 from benchmarks.archive import FILES, PACKAGES, QUICK_FILES, mixed, sources
 from benchmarks.report import Row, at_most, noted
 from benchmarks.workshop import Workshop
@@ -57,6 +58,7 @@ def run(shop: Workshop) -> Iterator[Row]:
         found = prefixes.survey(Path(os.path.realpath(hub.folder(f"warm-0-{1}"))))
         share = 100 * found.unshared_bytes / max(1, found.total_bytes)
         yield at_most("blocks that a second environment of the same packages takes", share, SHARED_LIMIT_PERCENT, "%")
+    yield from imports.rows(shop)
 
 
 def _publish(hub: Site, folder: Path, most: int) -> None:
