@@ -38,6 +38,7 @@ class ExportsView(HubView):
         """The bundles that were made of a channel. For those who may make them, and auditors."""
         looks = reads_all(self.actor)
         found = selectors.channel_for(self.actor, channel, Permission.CHANNEL_READ) if looks else planning.channel_of(self.actor, channel)
+        planning.require_own_packages(found)
         rows = BundleExport.objects.filter(channel=found).select_related("channel").prefetch_related("parts").defer("parts__members")
         return self.listed(rows, shapes.ExportAnswer)
 

@@ -160,6 +160,11 @@ def require_carrying(actor: Actor, channel: Channel) -> None:
     require(actor, Permission.MIRROR_SYNC, channel)
     if channel.visibility != "public":
         require(actor, Permission.CHANNEL_REDISTRIBUTE, channel)
+    require_own_packages(channel)
+
+
+def require_own_packages(channel: Channel) -> None:
+    """Raises Conflict for a channel that holds none."""
     if channel.kind == ChannelKind.VIRTUAL:
         raise Conflict(f"'{channel.name}' is made of other channels.", code="virtual_channel", hint="Export each of them.")
 

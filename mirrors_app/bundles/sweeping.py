@@ -1,4 +1,4 @@
-"""Bytes of bundles that nobody should keep: uploads that nobody went on with, and bundles that hold what was purged since."""
+"""What becomes of bundles that nobody goes on with: uploads, those whose job ended without them, and those that hold what was purged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from django.utils import timezone
 from condahub.accounts.policy import SYSTEM
 from condahub.audit.services import record as audit
 from condahub.jobs.models import Job
-from condahub.jobs.states import FINAL_STATES
+from condahub.jobs.states import FINAL_STATES, JobState
 from mirrors_app.bundles import exporting, rechecking
 from mirrors_app.models import BundleExport, BundleImport, ExportState, ImportState
 
 SWEEP_KIND = "mirrors.forget_uploads"
 SWEEP_EVERY_SECONDS = 3600
+SETTLE_KIND = "mirrors.settle_bundles"
+SETTLE_EVERY_SECONDS = 30
 _WAITING = (ImportState.RECEIVING, ImportState.READY)
 # Somebody could still send the rest of these, or have them run again.
 _OPEN = (*_WAITING, ImportState.REFUSED, ImportState.FAILED, ImportState.CANCELLED)
@@ -47,6 +49,35 @@ def withdraw_purged() -> list[int]:
         BundleExport.objects.filter(pk=export.pk).update(error_code="purged", error_sentence=sentence[:2000])
         withdrawn.append(export.pk)
     return withdrawn
+
+
+def settle_lost() -> dict[str, list[int]]:
+    """Exports and imports that say they wait or run, though their job was cancelled or failed: their ids. They can be asked for again."""
+    exports = BundleExport.objects.filter(state__in=(ExportState.WAITING, ExportState.RUNNING))
+    imports = BundleImport.objects.filter(state__in=(ImportState.READY, ImportState.RUNNING)).exclude(job_id=None)
+    lost: dict[str, list[int]] = {"exports": [], "imports": []}
+    for export in exports.only("state", "job_id"):
+        if (ended := _ended_without(export.job_id)) is not None:
+            code, sentence, _ = ended
+            values = {"state": ExportState.FAILED, "error_code": code, "error_sentence": f"{sentence} Ask for another."}
+            lost["exports"] += [export.pk] * BundleExport.objects.filter(pk=export.pk, state=export.state).update(**values)
+    for taken in imports.only("state", "job_id"):
+        if (ended := _ended_without(taken.job_id)) is not None:
+            code, sentence, state = ended
+            values = {"state": state, "error_code": code, "error_sentence": f"{sentence} Run it again.", "ended_at": timezone.now()}
+            same = BundleImport.objects.filter(pk=taken.pk, state=taken.state, job_id=taken.job_id)
+            lost["imports"] += [taken.pk] * same.update(**values)
+    return lost
+
+
+def _ended_without(job_id: int | None) -> tuple[str, str, ImportState] | None:
+    """(code, sentence, state of an import) where the job will not go on."""
+    state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first()
+    if state == JobState.CANCELLED:
+        return "cancelled", "Its job was cancelled.", ImportState.CANCELLED
+    if state in (JobState.FAILED, None):
+        return "job_failed", "Its job ended without it.", ImportState.FAILED
+    return None
 
 
 def _abandoned(cutoff: datetime) -> QuerySet[BundleImport]:

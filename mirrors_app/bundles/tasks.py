@@ -62,3 +62,12 @@ def forget_uploads(context: JobContext, payload: Mapping[str, Any]) -> dict[str,
 
 
 clock.register("bundle uploads", kind=sweeping.SWEEP_KIND, every_seconds=sweeping.SWEEP_EVERY_SECONDS)
+
+
+@job_kind(sweeping.SETTLE_KIND, lane="quick")
+def settle_lost(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of bundles whose job has ended without them that it has."""
+    return dict(sweeping.settle_lost())
+
+
+clock.register("bundles without a job", kind=sweeping.SETTLE_KIND, every_seconds=sweeping.SETTLE_EVERY_SECONDS)

@@ -17,9 +17,12 @@ from channels_app.services import applying
 from channels_app.services.policies import set_policy
 from channels_app.services.scopes import Scope
 from channels_app.services.states import DELETE, PURGE, QUARANTINE, change_state
+from channels_app.services.virtual import create_virtual
 from condahub.accounts import services
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
+from condahub.jobs import services as jobs
+from condahub.jobs.models import Job
 from mirrors_app.bundles import exporting, importing, signing, sweeping
 from mirrors_app.models import BundleExport, BundleImport, BundlePart, BundlePiece, ImportState
 from tests.api.conftest import Api
@@ -250,3 +253,34 @@ def test_keys_over_the_api(api: Api, staff: Actor) -> None:
     assert followed["public"] == rotated["public"] and followed["follows"] == made["public"]
     assert api("DELETE", f"trusted-keys/{followed['id']}").status_code == 204
     assert [one["revoked_at"] is None for one in api.get("trusted-keys")["results"]] == [False, True]
+
+
+def test_bundles_say_that_their_job_was_cancelled(
+    push: Push, carry_out: Exporter, outside: Channel, inside: Channel, api: Api, staff: Actor
+) -> None:
+    push(name="one", version="1.0")
+    folder = carry_out()
+    number = api.do("POST", f"channels/{inside.name}/imports", {}, 201)["id"]
+    for name in ("manifest.sig", "manifest.json", "part-0001.tar"):
+        send(api, number, folder / name)
+    api.do("POST", f"imports/{number}/run", {}, 202)
+    made = exporting.order_export(actor=staff, channel=outside)
+    assert sweeping.settle_lost() == {"exports": [], "imports": []}
+    for job in Job.objects.filter(kind__in=(exporting.EXPORT_KIND, importing.IMPORT_KIND)):
+        jobs.cancel(staff, job)
+    assert sweeping.settle_lost() == {"exports": [made.pk], "imports": [number]}
+    told = api.get(f"exports/{made.pk}")
+    assert (told["state"], told["error"]["code"]) == ("failed", "cancelled")
+    told = api.get(f"imports/{number}")
+    assert (told["state"], told["error"]["code"]) == ("cancelled", "cancelled")
+    api.do("POST", f"imports/{number}/run", {}, 202)
+    importing.run_import(BundleImport.objects.select_related("channel__organization").get(pk=number))
+    assert sweeping.settle_lost() == {"exports": [], "imports": []}
+    assert api.get(f"imports/{number}")["state"] == "done" and shown(inside) == shown(outside)
+
+
+def test_a_virtual_channel_has_no_bundles_whoever_asks(staff: Actor, outside: Channel, api: Api) -> None:
+    create_virtual(actor=staff, organization=outside.organization, name="union", members=[outside.name], visibility="public")
+    for method in ("GET", "POST"):
+        answer = api(method, "channels/union/exports", {} if method == "POST" else None)
+        assert (answer.status_code, answer.json()["code"]) == (409, "virtual_channel")
