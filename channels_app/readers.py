@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
+
 from channels_app.models import Channel, ChannelName, VirtualMember
 from condahub.accounts import access
 from condahub.accounts.access import Key
+from condahub.accounts.permissions import Role
 from condahub.accounts.policy import Actor, Permission, Visibility, require
 from condahub.audit.models import AuditEvent
 from condahub.errors import Unprocessable
 
 CHANGES = ("channel.create", "channel.update")
+# A role in the middle of a sentence.
+ROLES: dict[str, Promise] = {
+    Role.READER: pgettext_lazy("role", "reader"),
+    Role.CONTRIBUTOR: pgettext_lazy("role", "contributor"),
+    Role.MAINTAINER: pgettext_lazy("role", "maintainer"),
+    Role.OWNER: pgettext_lazy("role", "owner"),
+}
 
 
 @dataclass
@@ -36,18 +48,20 @@ def readers_of(actor: Actor, channel: Channel, at: datetime | None = None) -> Re
     found = Readers(channel.visibility if at is None else _visibility(channel, at))
     ways: dict[str, list[str]] = {}
     if channel.organization.personal_of is not None:
-        ways[channel.organization.personal_of.username] = ["the person whose organization it is"]
+        ways[channel.organization.personal_of.username] = [_("the person whose organization it is")]
     for key, role in sorted(roles.roles.items(), key=lambda pair: (pair[0].subject, pair[0].package_name)):
         if key.environment_id is not None or key.channel_id not in (None, channel.pk):
             continue
-        way = f"{role} on {_on(key)}"
+        way = _on(str(ROLES.get(role, role)), key)
         if key.username:
             ways.setdefault(key.username, []).append(way)
         elif key.team in roles.teams:
             for name in roles.teams[key.team]:
-                ways.setdefault(name, []).append(f"{way}, through the team {key.team.partition(':')[2]}")
+                ways.setdefault(name, []).append(_("%(way)s, through the team %(team)s") % {"way": way, "team": key.team.partition(":")[2]})
         elif not key.team.startswith(f"{channel.organization_id}:"):
-            found.teams_elsewhere.append(f"{way}: the team {key.team.partition(':')[2]} of another organization")
+            found.teams_elsewhere.append(
+                _("%(way)s: the team %(team)s of another organization") % {"way": way, "team": key.team.partition(":")[2]}
+            )
     closed = access.closed_accounts(ways, at)
     found.people = {name: ways[name] for name in sorted(ways) if name not in closed}
     if channel.is_virtual:
@@ -56,10 +70,10 @@ def readers_of(actor: Actor, channel: Channel, at: datetime | None = None) -> Re
     return found
 
 
-def _on(key: Key) -> str:
+def _on(role: str, key: Key) -> str:
     if key.package_name:
-        return f"the package {key.package_name}"
-    return "this channel" if key.channel_id is not None else "the organization"
+        return _("%(role)s on the package %(package)s") % {"role": role, "package": key.package_name}
+    return (_("%(role)s on this channel") if key.channel_id is not None else _("%(role)s on the organization")) % {"role": role}
 
 
 def _names(channel: Channel) -> list[str]:

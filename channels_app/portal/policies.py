@@ -27,7 +27,7 @@ from condahub.portal import paging
 from condahub.portal.forms import HubForm
 from condahub.portal.organization_frame import found_organization, organization_head
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
-from condahub.portal.wording import counted, listed, size
+from condahub.portal.wording import counted, listed, number, size
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -280,7 +280,7 @@ def in_words(rules: Rules) -> list[str]:
             "%(does)s what this hub has known for less than %(days)s days.",
             days,
         )
-        said.append(known % {"does": _does(rules.cooldown.effect), "days": f"{days:,}"})
+        said.append(known % {"does": _does(rules.cooldown.effect), "days": number(days)})
     if rules.licenses is not None:
         some, denied = gettext("all licences but %(names)s"), gettext("the licences %(names)s")
         said.append(f"{_does(rules.licenses.effect)} {_those(rules.licenses, some, denied)}.")

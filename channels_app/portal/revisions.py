@@ -20,6 +20,7 @@ from condahub.errors import HubError
 from condahub.portal import paging
 from condahub.portal.page import PortalRequest, asked, done, failed, page, show
 from condahub.portal.wording import counted, listed
+from condahub.portal.wording import number as spelled
 
 SHOWN_ROWS = 500
 
@@ -96,7 +97,7 @@ def rollback(request: PortalRequest, channel: str, number: int) -> HttpResponseB
             return failed(request, reverse("channels:revision", args=[found.name, number]), error)
         path = reverse("channels:revision", args=[found.name, made.revision])
         said = _("The channel shows again what revision %(then)s showed, as revision %(now)s.")
-        return done(request, path, said % {"then": f"{number:,}", "now": f"{made.revision:,}"})
+        return done(request, path, said % {"then": spelled(number), "now": spelled(made.revision)})
     plan = roll_back(actor=request.actor, channel=found, to=number, dry_run=True)
     groups = [
         (_("Come back"), "+", "added", plan.shown),

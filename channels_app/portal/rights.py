@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from channels_app.portal.frame import channel_for, head
+from channels_app.readers import ROLES
 from condahub.accounts import selectors, services
 from condahub.accounts.models import Grant
 from condahub.accounts.policy import Permission, can, require
@@ -28,7 +29,7 @@ def members(request: PortalRequest, channel: str) -> HttpResponseBase:
         try:
             user = selectors.user_for_grant(request.actor, form.cleaned_data["username"], found)
             services.grant(actor=request.actor, on=found, user=user, role=form.cleaned_data["role"], object_name=f"channel:{found.name}")
-            said = _("%(who)s is %(role)s now.") % {"who": user.username, "role": form.cleaned_data["role"]}
+            said = _("%(who)s is %(role)s now.") % {"who": user.username, "role": ROLES[form.cleaned_data["role"]]}
             return done(request, reverse("channels:members", args=[found.name]), said)
         except HubError as refused:
             error = refused

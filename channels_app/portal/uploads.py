@@ -58,6 +58,7 @@ def upload(request: PortalRequest, channel: str) -> HttpResponseBase:
         "door": f"{settings.FORCE_SCRIPT_NAME or ''}/api/hub/v1/channels/{found.name}/upload/",
         "limit_bytes": settings.CONDAHUB_MAX_PACKAGE_BYTES,
         "is_new": not found.used_bytes,
+        "words": _script_words(),
     }
     return show(request, "channels/upload.html", context, error=error)
 
@@ -129,3 +130,25 @@ def _sentence(published: list[Published]) -> str:
         return _("The same bytes were there already; nothing changed.")
     what = new[0].file.filename if len(new) == 1 else counted(len(new), "file")
     return _("%(what)s published; revision %(revision)s shows it.") % {"what": what, "revision": new[0].revision}
+
+
+def _script_words() -> dict[str, str]:
+    """What the page's script says; it fills in the values itself."""
+    return {
+        "byte": _("%(number)s byte"),
+        "bytes": _("%(number)s bytes"),
+        "waiting": _("waiting"),
+        "sending": _("%(sent)s of %(whole)s, %(rate)s/s"),
+        "sending_left": _("%(sent)s of %(whole)s, %(rate)s/s, %(left)s s left"),
+        "checking": _("checking it …"),
+        "published": _("published in revision %(revision)s"),
+        "there_already": _("was there already, with the same bytes"),
+        "all_published": _("%(number)s published."),
+        "some_published": _("%(number)s published, %(failures)s not."),
+        "no_package": _("This is no conda package: its name ends in .conda or .tar.bz2."),
+        "stopped": _("Stopped."),
+        "broke": _("The connection broke. Check your network, then try this file again."),
+        "answered": _("The hub answered %(status)s."),
+        "unexpected": _("The hub did not answer as expected."),
+        "load_again": _("Load the page again."),
+    }

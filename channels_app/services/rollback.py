@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from channels_app import history, selectors
 from channels_app.index import maps
@@ -148,7 +149,7 @@ class _Run:
         row = next((one for one in rows if one.sha256 == then.get("sha256")), None)
         why = self._why_not(row, occupant)
         if row is None or why:
-            self.done.kept.append(Kept(subdir, filename, why or "its bytes are not kept any more"))
+            self.done.kept.append(Kept(subdir, filename, why or _("its bytes are not kept any more")))
             return
         if occupant is not None and occupant.pk != row.pk:
             self._set(occupant, FileState.DELETED)
@@ -158,13 +159,13 @@ class _Run:
 
     def _why_not(self, row: PackageFile | None, occupant: PackageFile | None) -> str:
         if row is not None and row.state == FileState.PURGED:
-            return "it was purged"
+            return _("it was purged")
         if row is not None and row.blob_id is None:
-            return "its bytes are not kept any more"
+            return _("its bytes are not kept any more")
         if occupant is not None and occupant.state == FileState.HELD:
-            return "it is quarantined"
+            return _("it is quarantined")
         if occupant is not None and row is not None and occupant.pk != row.pk and not self.channel.allow_overwrite:
-            return "the channel forbids overwriting"
+            return _("the channel forbids overwriting")
         return ""
 
     def _set(self, row: PackageFile, state: FileState) -> None:

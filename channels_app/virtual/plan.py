@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+
 from channels_app.models import AllowedName, FormerName, PackageFile, ReservedName, VirtualMember
 
 CHUNK_NAMES = 400
@@ -78,13 +80,18 @@ class Plan:
         found = [one for one in self.patterns if one.matches(name)]
         reserved = {one.member: one.pattern for one in (*found, *([exact] if exact else ()))}
         if None in reserved:
-            return Owner((), f"kept from all members by the reservation '{reserved[None]}'")
+            return Owner((), _("kept from all members by the reservation '%(pattern)s'") % {"pattern": reserved[None]})
         members = tuple(one for one in self.members if one in holders or one in reserved)
         if not members:
-            return Owner((), "held by no member")
-        why = "the highest member that ever held it" if members[0] in holders else f"reserved for it by '{reserved[members[0]]}'"
+            return Owner((), _("held by no member"))
+        highest = members[0] in holders
+        why = (
+            _("the highest member that ever held it")
+            if highest
+            else _("reserved for it by '%(pattern)s'") % {"pattern": reserved[members[0]]}
+        )
         if name in self.allowed and len(members) > 1:
-            return Owner(members, f"{why}; allowed to be merged with what lower members hold")
+            return Owner(members, _("%(why)s; allowed to be merged with what lower members hold") % {"why": why})
         return Owner(members[:1], why)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext as _
 
 from channels_app import selectors
 from channels_app.index import maps
@@ -86,7 +87,7 @@ def explained(actor: Actor, channel: Channel, name: str, members: list[VirtualMe
     named = [rows[pk].name if pk in rows and (arranges or can(actor, Permission.CHANNEL_READ, rows[pk])) else None for pk in found.members]
     shown = any(name in names for names in maps.load(channel.pk, channel.head).values())
     if None in named and not shown:
-        return {"name": name, "owner": None, "why": "held by no member", "members": [], "merged": False, "shown": False}
+        return {"name": name, "owner": None, "why": _("held by no member"), "members": [], "merged": False, "shown": False}
     owner = named[0] if named else None
     return {"name": name, "owner": owner, "why": found.why, "members": named, "merged": len(named) > 1, "shown": shown}
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils.functional import Promise
 
 M = TypeVar("M", bound=Model)
 
@@ -88,7 +89,9 @@ def stretch(request: HttpRequest, rows: QuerySet[M], key: str) -> Stretch[M]:
     return Stretch(found, address(request, before=getattr(found[-1], key)) if more else "", address(request, before=None) if before else "")
 
 
-def sorting(request: HttpRequest, columns: Mapping[str, tuple[str, Sequence[str]]], default: str) -> tuple[dict[str, Column], list[str]]:
+def sorting(
+    request: HttpRequest, columns: Mapping[str, tuple[str | Promise, Sequence[str]]], default: str
+) -> tuple[dict[str, Column], list[str]]:
     """Headings by key, and what to order by, as `?sort=` says (`-name` is descending).
 
     columns: key -> (label, fields); the fields end in a unique one, so that pages do not overlap.
@@ -102,7 +105,7 @@ def sorting(request: HttpRequest, columns: Mapping[str, tuple[str, Sequence[str]
     for name, (label, _) in columns.items():
         turned = f"-{name}" if name == key and not descending else name
         direction = ("descending" if descending else "ascending") if name == key else ""
-        headings[name] = Column(label, address(request, sort=turned, page=None), direction)
+        headings[name] = Column(str(label), address(request, sort=turned, page=None), direction)
     fields = columns[key][1]
     return headings, [_flipped(field) if descending else field for field in fields]
 

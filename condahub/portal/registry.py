@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.functional import Promise
 
 from condahub.accounts.models import Organization
 from condahub.accounts.permissions import Permission
@@ -19,7 +20,7 @@ from condahub.portal.paste import Paste
 class NavigationEntry:
     """One entry at the left. path: where it leads; everything below that path lights it up. anonymous: shown to everybody."""
 
-    label: str
+    label: str | Promise
     icon: str
     path: str
     order: int
@@ -53,7 +54,7 @@ class Tab:
     """
 
     key: str
-    label: str
+    label: str | Promise
     url_name: str
     permission: Permission
     order: int

@@ -10,6 +10,10 @@
   const said = form.querySelector("[data-said]");
   const template = form.querySelector("template");
   const csrf = form.querySelector("input[name=csrfmiddlewaretoken]").value;
+  // The page's own language; what the hub answers stays as it is.
+  const words = JSON.parse(document.getElementById("upload-words").textContent);
+  const language = document.documentElement.lang || "en";
+  const filled = (word, values) => words[word].replace(/%\((\w+)\)s/g, (_, name) => values[name]);
   const queue = [];
   let working = false;
   let token = null;
@@ -17,16 +21,18 @@
   form.classList.add("is-live");
 
   const size = (bytes) => {
-    const units = ["bytes", "KB", "MB", "GB", "TB"];
+    const units = ["", "KB", "MB", "GB", "TB"];
     let step = 0;
     while (bytes >= 1000 && step < units.length - 1) { bytes /= 1000; step += 1; }
-    return bytes === 1 && !step ? "1 byte" : `${step ? bytes.toFixed(bytes < 100 ? 1 : 0) : bytes} ${units[step]}`;
+    if (!step) return filled(bytes === 1 ? "byte" : "bytes", { number: bytes });
+    const digits = bytes < 100 ? 1 : 0;
+    return `${bytes.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits })} ${units[step]}`;
   };
 
   async function post(path) {
     const answer = await fetch(path, { method: "POST", headers: { "X-CSRFToken": csrf }, credentials: "same-origin", keepalive: true });
     const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error([body.detail || "The hub did not answer as expected.", body.hint || "Load the page again."].join(" "));
+    if (!answer.ok) throw new Error([body.detail || words.unexpected, body.hint || words.load_again].join(" "));
     return body;
   }
 
@@ -57,18 +63,18 @@
         row.bar.value = event.total ? event.loaded / event.total : 0;
         const left = (event.total - event.loaded) / Math.max(rate, 1);
         row.state(event.loaded < event.total
-          ? `${size(event.loaded)} of ${size(event.total)}, ${size(rate)}/s${left > 2 ? `, ${Math.ceil(left)} s left` : ""}`
-          : "checking it …", "running");
+          ? filled(left > 2 ? "sending_left" : "sending", { sent: size(event.loaded), whole: size(event.total), rate: size(rate), left: Math.ceil(left) })
+          : words.checking, "running");
       };
       request.onload = () => {
         let body = {};
         try { body = JSON.parse(request.responseText); } catch { /* a proxy's page */ }
         if (request.status === 200 || request.status === 201) resolve(body);
-        else reject(new Error([body.detail || `The hub answered ${request.status}.`, body.hint || ""].join(" ").trim()));
+        else reject(new Error([body.detail || filled("answered", { status: request.status }), body.hint || ""].join(" ").trim()));
       };
-      request.onerror = () => reject(new Error("The connection broke. Check your network, then try this file again."));
+      request.onerror = () => reject(new Error(words.broke));
       row.cancel = () => request.abort();
-      request.onabort = () => reject(new Error("Stopped."));
+      request.onabort = () => reject(new Error(words.stopped));
       request.send(file);
     });
   }
@@ -100,10 +106,10 @@
     if (!/\.(conda|tar\.bz2)$/.test(file.name)) {
       row.bar.value = 0;
       row.item.dataset.final = "";
-      row.state("This is no conda package: its name ends in .conda or .tar.bz2.", "failed");
+      row.state(words.no_package, "failed");
       return;
     }
-    row.state("waiting", "waiting");
+    row.state(words.waiting, "waiting");
     queue.push({ file, row });
     work();
   }
@@ -118,7 +124,7 @@
         await liveToken();
         const answer = await send(file, row);
         row.bar.value = 1;
-        row.state(answer.created ? `published in revision ${answer.revision}` : "was there already, with the same bytes", "done");
+        row.state(answer.created ? filled("published", { revision: answer.revision }) : words.there_already, "done");
         const link = row.item.querySelector("[data-link]");
         link.href = form.dataset.package + encodeURIComponent(answer.name);
         link.hidden = false;
@@ -132,7 +138,8 @@
     endToken();
     if (done) after.hidden = false;
     const failures = list.querySelectorAll('[data-state="failed"]').length;
-    said.textContent = `${list.querySelectorAll('[data-state="done"]').length} published${failures ? `, ${failures} not` : ""}.`;
+    const number = list.querySelectorAll('[data-state="done"]').length;
+    said.textContent = filled(failures ? "some_published" : "all_published", { number, failures });
   }
 
   input.addEventListener("change", () => {
