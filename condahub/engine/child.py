@@ -18,7 +18,20 @@ from typing import Any
 import msgspec
 
 from condahub.engine.disk import is_disk_full
-from condahub.engine.protocol import Archive, Compile, Event, Failure, Install, LinkWheels, Progress, Request, Solve, WouldItSolve
+from condahub.engine.protocol import (
+    Archive,
+    Compile,
+    Event,
+    Failure,
+    Install,
+    LayOver,
+    LinkWheels,
+    Progress,
+    Request,
+    RunScripts,
+    Solve,
+    WouldItSolve,
+)
 from condahub.errors import HubError
 
 PARENT_POLL_SECONDS = 1.0
@@ -47,6 +60,8 @@ _VERBS: dict[type[Any], tuple[str, str]] = {
     Compile: ("condahub.engine.bytecode", "compile_prefix"),
     Archive: ("condahub.engine.archive", "archive"),
     LinkWheels: ("condahub.engine.wheels", "link_wheels"),
+    RunScripts: ("condahub.engine.link_scripts", "run_scripts"),
+    LayOver: ("condahub.engine.link_scripts", "lay_over"),
 }
 
 

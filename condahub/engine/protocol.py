@@ -129,7 +129,32 @@ class LinkWheels(msgspec.Struct, kw_only=True, tag_field="kind", tag="link_wheel
     max_bytes: int | None = None
 
 
-Request = Solve | WouldItSolve | Install | Compile | Archive | LinkWheels
+class RunScripts(msgspec.Struct, kw_only=True, tag_field="kind", tag="run_scripts"):
+    """Run the post-link scripts of the packages that lie in `staging`, where they find themselves at `prefix`.
+
+    overlay: the file to write what they wrote to; seconds: each may take; memory_bytes: of all processes of one; max_bytes: of
+    the whole environment; hidden: folders of the hub that no script may see wherever they lie.
+    """
+
+    lock: HubLock
+    platform: str
+    staging: str
+    prefix: str
+    overlay: str
+    seconds: float
+    memory_bytes: int
+    max_bytes: int
+    hidden: tuple[str, ...] = ()
+
+
+class LayOver(msgspec.Struct, kw_only=True, tag_field="kind", tag="lay_over"):
+    """Put what scripts wrote, as RunScripts kept it, into `staging`."""
+
+    staging: str
+    overlay: str
+
+
+Request = Solve | WouldItSolve | Install | Compile | Archive | LinkWheels | RunScripts | LayOver
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -216,6 +241,31 @@ class LinkWheelsAnswer(msgspec.Struct, kw_only=True):
     files: int
     total_bytes: int
     warnings: tuple[str, ...] = ()
+
+
+class RanScript(msgspec.Struct, kw_only=True):
+    """package: as name-version-build; output: the last of what it said; message: what it wants people to be told."""
+
+    package: str
+    path: str
+    output: str = ""
+    message: str = ""
+
+
+class RunScriptsAnswer(msgspec.Struct, kw_only=True):
+    """sha256, size: of what they wrote together, as it was kept; '' where there was no script; total_bytes: of the environment."""
+
+    ran: tuple[RanScript, ...] = ()
+    sha256: str = ""
+    size: int = 0
+    total_bytes: int = 0
+
+
+class LayOverAnswer(msgspec.Struct, kw_only=True):
+    """total_bytes: of the environment."""
+
+    files: int
+    total_bytes: int
 
 
 class Event(msgspec.Struct, omit_defaults=True):

@@ -30,9 +30,13 @@ from condahub.engine.protocol import (
     Event,
     Install,
     InstallAnswer,
+    LayOver,
+    LayOverAnswer,
     LinkWheels,
     LinkWheelsAnswer,
     Request,
+    RunScripts,
+    RunScriptsAnswer,
     Solve,
     SolveAnswer,
     WouldItSolve,
@@ -47,7 +51,7 @@ LAST_ERROR_LINES = 20
 CLOSED_PROXY = "http://127.0.0.1:9"
 PASSED_ON_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
-Answer = SolveAnswer | InstallAnswer | CompileAnswer | ArchiveAnswer | LinkWheelsAnswer
+Answer = SolveAnswer | InstallAnswer | CompileAnswer | ArchiveAnswer | LinkWheelsAnswer | RunScriptsAnswer | LayOverAnswer
 ANSWERS: Mapping[type[Request], type[Answer]] = {
     Solve: SolveAnswer,
     WouldItSolve: SolveAnswer,
@@ -55,6 +59,8 @@ ANSWERS: Mapping[type[Request], type[Answer]] = {
     Compile: CompileAnswer,
     Archive: ArchiveAnswer,
     LinkWheels: LinkWheelsAnswer,
+    RunScripts: RunScriptsAnswer,
+    LayOver: LayOverAnswer,
 }
 
 
