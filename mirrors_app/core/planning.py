@@ -240,7 +240,7 @@ class Planner:
         refused = _still_refused(work)
         follow = config.replaced == "follow"
         if not config.shows_v3:
-            _refuse_v3(diff, plan)
+            _refuse_v3(work, plan)
         for record in (*diff.added, *diff.replaced):
             if record.key in plan.left_out:
                 continue
@@ -281,12 +281,19 @@ class Planner:
             plan.raw[subdir] = work.reading.raw
 
 
-def _refuse_v3(diff: Diff, plan: Plan) -> None:
-    """Those that the filters would take; nothing of them is fetched."""
-    late = [one for one in diff.added if one.section == "v3" and one.key not in plan.left_out]
-    diff.refused += [Refused(*one.key, "This hub's index has no place for records of the section v3 (CEP-48).") for one in late]
-    refused = {one.key for one in late}
-    diff.added = [one for one in diff.added if one.key not in refused]
+def _refuse_v3(work: SubdirWork, plan: Plan) -> None:
+    """Those that the filters would take; nothing of them is fetched. What is shown and has moved there is gone from where it was."""
+    diff = work.diff
+    late = [one for one in (*diff.added, *diff.changed, *diff.replaced) if one.section == "v3"]
+    if not late:
+        return
+    reason = "This hub's index has no place for records of the section v3 (CEP-48)."
+    diff.refused += [Refused(*one.key, reason) for one in late if one.key not in plan.left_out]
+    diff.added, diff.changed, diff.replaced = (
+        [one for one in several if one.section != "v3"] for several in (diff.added, diff.changed, diff.replaced)
+    )
+    shown = {filename for filename, one in work.known.items() if not one.left}
+    diff.gone = sorted({*diff.gone, *(one.filename for one in late if one.filename in shown)})
 
 
 def _more_shown(work: SubdirWork, plan: Plan) -> int:

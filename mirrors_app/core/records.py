@@ -148,8 +148,10 @@ def record_of(*, subdir: str, filename: str, section: Section, table: Any, base_
         raise BadRecord(f"its record can't be written as JSON: {str(error)[:200]}") from error
     facts = read_facts(raw)
     check_identity(facts, subdir=subdir, name=name)
+    # The same record is another one in v3, where older clients do not see it.
+    digest = digest_of(raw if section != "v3" else raw + b"v3")
     return UpstreamRecord(
-        subdir, filename, section, sys.intern(facts.name), facts.size or 0, raw, spelling, digest_of(raw), base_url, own_url, None, attested
+        subdir, filename, section, sys.intern(facts.name), facts.size or 0, raw, spelling, digest, base_url, own_url, None, attested
     )
 
 

@@ -244,7 +244,10 @@ def _entries(index: _Index) -> Iterator[Entry]:
         yield Entry(filename, "packages.conda", raw)
     for kind, stems in index.v3.items():
         for stem, raw in stems.items():
-            yield Entry(stem + V3_ENDINGS.get(kind, f".{kind}"), "v3", raw)
+            filename = stem + V3_ENDINGS.get(kind, f".{kind}")
+            # What older clients see as well needs no place of its own.
+            if filename not in index.packages and filename not in index.conda:
+                yield Entry(filename, "v3", raw)
 
 
 def _folder(base: str, given: object) -> str:
@@ -320,6 +323,8 @@ def _shard_content(reading: Reading, name: str, body: bytes) -> ShardContent:
     content = ShardContent([], [])
     for section, ending, tables in sections:
         for stem, table in tables.items():
+            if section == "v3" and (stem + ending in shard.packages or stem + ending in shard.conda):
+                continue
             try:
                 content.records.append(_shard_record(reading, name, stem + ending, section, table))
             except BadRecord as error:

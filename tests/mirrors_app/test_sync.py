@@ -433,3 +433,33 @@ def test_what_an_index_cannot_show_is_told_and_kept_raw(
     assert selectors.unshown_keys(mirror)["linux-64"] == ["info.channel_relations", "unknown"]
     raw = ChannelTarget(mirror).pinned("linux-64")
     assert raw is not None and b'"unknown"' in zstandard.decompress(raw)
+
+
+@pytest.mark.parametrize("form", ["shards", "json"])
+@pytest.mark.parametrize("removed", ["keep", "drop"])
+def test_a_record_that_moved_to_v3_is_gone_from_where_it_was(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, form: str, removed: str
+) -> None:
+    channel.forms = {form}
+    for path in (channel.folder / "linux-64").glob("repodata*"):
+        path.unlink()
+    moving = "tool-1.0-0.conda"
+    record = channel.records["linux-64"][moving]
+    channel.extra = {"v3": {"conda": {"tool-1.0-0": record}}}
+    channel.write()
+    mirror = make_mirror(staff, organization, server.url, removed=removed)
+    # In both it is for everybody.
+    assert run(staff, mirror).state == "ok" and moving in shown(mirror)
+    channel.remove(moving)
+    for _ in range(2):
+        entry = run(staff, mirror)
+        assert entry.state == "partial" and [one[1] if isinstance(one, list) else one["filename"] for one in entry.report["refused"]] == [
+            moving
+        ]
+        assert (moving in shown(mirror)) == (removed == "keep")
+    kept = MirroredFile.objects.filter(mirror=mirror, filename=moving).values_list("role", flat=True)
+    assert list(kept) == (["left"] if removed == "keep" else [])
+    channel.records["linux-64"][moving] = record
+    channel.extra = {}
+    channel.write()
+    assert run(staff, mirror).state == "ok" and moving in shown(mirror)

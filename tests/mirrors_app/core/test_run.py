@@ -234,6 +234,12 @@ def test_other_parts_of_the_index_survive(channel: Channel, mirror: Mirror, tmp_
     assert document["v3"] == channel.extra["v3"]
     assert document["unknown"] == {"key": 1}
     assert document["info"] == {"channel_relations": {"base": ["x"]}, "subdir": "linux-64"}
+    # One that moves there moves here as well.
+    channel.extra["v3"]["conda"]["tool-1.0-0"] = channel.records["linux-64"].pop("tool-1.0-0.conda")
+    channel.write()
+    assert mirror(subdirs=("linux-64",)).status == "ok"
+    document = json.loads((tmp_path / "mirror" / "linux-64" / "repodata.json").read_bytes())
+    assert document["v3"] == channel.extra["v3"] and "tool-1.0-0.conda" not in document["packages.conda"]
 
 
 def test_the_second_upstream_helps_out(channel: Channel, server: UpstreamServer, mirror: Mirror, tmp_path: Path) -> None:

@@ -84,12 +84,14 @@ class Channel:
     def _write_shards(self, subdir: str, records: dict[str, dict[str, Any]]) -> None:
         (self.folder / subdir / "shards").mkdir(exist_ok=True)
         shards = {}
-        for name in {one["name"] for one in records.values()}:
+        v3 = {f"{stem}.conda": one for stem, one in self.extra.get("v3", {}).get("conda", {}).items() if one["subdir"] == subdir}
+        for name in {one["name"] for one in (*records.values(), *v3.values())}:
             shown = [
                 Shown(filename, "packages.conda" if filename.endswith(".conda") else "packages", json.dumps(one).encode(), b"{}")
                 for filename, one in sorted(records.items())
                 if one["name"] == name
             ]
+            shown += [Shown(filename, "v3", json.dumps(one).encode(), b"{}") for filename, one in sorted(v3.items()) if one["name"] == name]
             sha256, payload = render_shard(shown)
             shards[name] = sha256
             (self.folder / subdir / "shards" / f"{sha256.hex()}.msgpack.zst").write_bytes(payload)
