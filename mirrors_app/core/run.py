@@ -13,6 +13,7 @@ import msgspec
 
 from condahub.errors import HubError
 from mirrors_app.core.config import MirrorConfig
+from mirrors_app.core.cycles import seldom_collected
 from mirrors_app.core.download import Downloader, Downloads, Progress
 from mirrors_app.core.errors import Cancelled, WindowClosed
 from mirrors_app.core.fetch import Fetcher
@@ -115,7 +116,7 @@ async def sync(
         if cancelled():
             raise Cancelled("The run was cancelled.", hint="What was fetched so far is kept; the next run goes on from there.")
 
-    with ThreadPoolExecutor(1, "mirror-target") as thread:
+    with seldom_collected(), ThreadPoolExecutor(1, "mirror-target") as thread:
         try:
             async with Fetcher(config.fetch, config.credentials, check=check) as fetcher:
                 for _ in range(MAX_PASSES):
