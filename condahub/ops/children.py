@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
@@ -21,6 +22,7 @@ STEADY_SECONDS = 60.0
 _READ_BYTES = 65536
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -38,19 +40,50 @@ def die_with_parent(ending: signal.Signals = signal.SIGKILL) -> Callable[[], Non
     return tie
 
 
+def name_process(name: str) -> None:
+    """Show `name`, at most 15 bytes of it, as this process' own in top and `ps -o comm` (Linux; see prctl(2))."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_NAME, name.encode())
+
+
+class Running(Protocol):
+    """What a supervisor does with a process: `subprocess.Popen` has it, and so has a forked one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def terminate(self) -> None: ...
+
+
+def spawn(arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, merge_errors: bool = True) -> Running:
+    """A new program in a session of its own; what it prints is read from `stdout`, its standard error too unless not merged."""
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge_errors else None,
+        # Ctrl-C at the terminal reaches the supervisor alone, and ending the group ends all that the program started.
+        start_new_session=True,
+        preexec_fn=die_with_parent(),
+    )
+
+
 @dataclass
 class Child:
-    """One process with a process group of its own.
+    """One process with a process group of its own, which `begin()` starts.
 
     `say(name, line)` gets each line it prints, and what the supervisor has to tell about it.
     """
 
     name: str
-    arguments: Sequence[str]
-    environment: Mapping[str, str]
-    folder: Path
+    begin: Callable[[], Running]
     say: Callable[[str, str], None]
-    process: subprocess.Popen[bytes] | None = None
+    process: Running | None = None
     start_at: float = 0.0
     _started: float = 0.0
     _pause: float = FIRST_PAUSE_SECONDS
@@ -64,17 +97,7 @@ class Child:
 
     def start(self) -> None:
         """Run it."""
-        self.process = subprocess.Popen(
-            self.arguments,
-            cwd=self.folder,
-            env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # A group of its own: Ctrl-C at the terminal reaches the supervisor alone, and ending it ends all that it started.
-            start_new_session=True,
-            preexec_fn=die_with_parent(),
-        )
+        self.process = self.begin()
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
         self._started = time.monotonic()

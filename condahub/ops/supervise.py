@@ -6,17 +6,20 @@ import errno
 import fcntl
 import json
 import os
+import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from condahub.ops.children import Child, die_with_parent
+from condahub.ops import forked
+from condahub.ops.children import Child, Running, spawn
 from condahub.ops.probe import answers
 from condahub.ops.roles import HOME, MIGRATE, command, serving
 
@@ -26,6 +29,8 @@ GRACE_SECONDS = 7.0
 _ASK_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+# Elsewhere a process that holds the system's own libraries must not be forked.
+_FORKS = sys.platform == "linux"
 _COLOURS = ("36", "35", "33", "32", "34", "31")
 
 
@@ -99,6 +104,14 @@ class Supervisor:
             self._wait(0.1)
         self._status.unlink(missing_ok=True)
 
+    def read(self, pipe: IO[bytes]) -> bytes:
+        """What comes out of `pipe` next; nothing at its end, or once the end is asked for."""
+        while not self.is_stopping():
+            if pipe.fileno() in select.select([self._wake_read, pipe.fileno()], [], [])[0]:
+                return os.read(pipe.fileno(), 65536)
+            os.read(self._wake_read, 1024)
+        return b""
+
     def _wait(self, seconds: float) -> None:
         outputs = {child.output: child for child in self.children if child.output is not None}
         ready, _, _ = select.select([self._wake_read, *outputs], [], [], seconds)
@@ -127,16 +140,25 @@ def main() -> None:
         _check_free(environment["CONDAHUB_DATA_HOST"], int(environment["CONDAHUB_DATA_PORT"]), "CONDAHUB_DATA_PORT")
     except CannotStart as refusal:
         sys.exit(f"condahub: {refusal}")
-    with lock:
-        sys.exit(_run(environment, data))
+    try:
+        with lock:
+            sys.exit(_run(environment, data))
+    except forked.Became as became:
+        run = became.run
+    # This is one of the hub's processes now, and nothing of the supervisor is left in it.
+    run()
 
 
 def _run(environment: Mapping[str, str], data: Path) -> int:
+    os.environ.update(environment)
+    os.chdir(HOME)
     roles = serving(environment)
     terminal = Terminal((*roles, MIGRATE))
-    children = [Child(role, command(role, environment), environment, HOME, terminal.say) for role in roles]
+    children = [Child(role, partial(_begin, role, environment), terminal.say) for role in roles]
     supervisor = Supervisor(children, status=data / "processes.json")
     terminal.write(f"condahub: preparing {data} ...")
+    if _FORKS:
+        forked.load()
     prepared = _prepare(environment, supervisor)
     if supervisor.is_stopping():
         return 0
@@ -151,10 +173,28 @@ def _run(environment: Mapping[str, str], data: Path) -> int:
                 greeted = True
                 terminal.write(_greeting(environment, data, prepared))
         terminal.write("condahub: stopping ...")
-    finally:
+    except Exception:
         supervisor.end()
+        raise
+    supervisor.end()
     terminal.write(f"condahub: stopped; everything is kept in {data}")
     return 0
+
+
+def _begin(role: str, environment: Mapping[str, str], *options: str, merge_errors: bool = True) -> Running:
+    arguments = [*command(role, environment), *options]
+    if not _FORKS:
+        return spawn(arguments, environment=environment, folder=HOME, merge_errors=merge_errors)
+    return forked.fork(f"condahub-{role}", partial(_become, arguments), merge_errors=merge_errors)
+
+
+def _become(arguments: list[str]) -> None:
+    """What `python -m <module> ...` does."""
+    _, _, module, *rest = arguments
+    sys.argv = [module, *rest]
+    # Some of these modules are imported already: that is the point.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy")
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _environment() -> dict[str, str]:
@@ -237,24 +277,14 @@ def _check_free(host: str, port: int, variable: str) -> None:
 
 def _prepare(environment: Mapping[str, str], supervisor: Supervisor) -> dict[str, Any] | None:
     """Run the first start's steps in a process of their own; its findings, or None when it failed (it has said why)."""
-    process = subprocess.Popen(
-        [*command(MIGRATE, environment), "--json"],
-        cwd=HOME,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=die_with_parent(),
-    )
-    while True:
-        try:
-            output, _ = process.communicate(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            if supervisor.is_stopping():
-                process.terminate()
-            continue
-        break
-    if process.returncode:
+    process = _begin(MIGRATE, environment, "--json", merge_errors=False)
+    assert process.stdout is not None
+    output = b""
+    while piece := supervisor.read(process.stdout):
+        output += piece
+    if supervisor.is_stopping():
+        process.terminate()
+    if process.wait():
         return None
     findings: dict[str, Any] = json.loads(output)
     return findings

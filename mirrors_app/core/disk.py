@@ -98,7 +98,7 @@ class HashedFile:
     def _spill(self) -> None:
         if self._held is None:
             return
-        self._path = f"{self._folder}/.{_RUN}-{next(_numbers)}{PART_SUFFIX}"
+        self._path = f"{self._folder}/.{_RUN}-{os.getpid()}-{next(_numbers)}{PART_SUFFIX}"
         self._fd = _create(self._path)
         held, self._held = self._held, None
         _write(self._fd, held)

@@ -10,11 +10,12 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from condahub.ops.children import Child
+from condahub.ops.children import Child, spawn
 from condahub.ops.roles import HOME
 
 pytestmark = pytest.mark.real
@@ -22,11 +23,13 @@ pytestmark = pytest.mark.real
 # Supervises the Python programs given as arguments, and says which process is whose.
 SUPERVISE = """
 import sys, pathlib
-from condahub.ops.children import Child
+from functools import partial
+from condahub.ops.children import Child, spawn
 from condahub.ops.supervise import Supervisor
 folder = pathlib.Path(sys.argv[1])
 say = lambda name, line: print(name, line, flush=True)
-children = [Child(str(n), [sys.executable, "-c", p], {}, folder, say) for n, p in enumerate(sys.argv[2:])]
+begin = lambda program: partial(spawn, [sys.executable, "-c", program], environment={}, folder=folder)
+children = [Child(str(n), begin(program), say) for n, program in enumerate(sys.argv[2:])]
 supervisor = Supervisor(children, status=folder / "processes.json")
 while not supervisor.is_stopping():
     supervisor.step(1)
@@ -75,7 +78,8 @@ def test_a_child_that_crashes_is_started_again_and_the_others_go_on(supervise: C
 
 def test_the_pause_before_a_restart_grows(tmp_path: Path) -> None:
     said: list[str] = []
-    child = Child("x", [sys.executable, "-c", "raise SystemExit(1)"], {}, tmp_path, lambda _, text: said.append(text))
+    begin = partial(spawn, [sys.executable, "-c", "raise SystemExit(1)"], environment={}, folder=tmp_path)
+    child = Child("x", begin, lambda _, text: said.append(text))
     pauses = []
     for _ in range(3):
         child.look_after(child.start_at)

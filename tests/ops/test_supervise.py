@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 
 def refused(**environment: str) -> str:
     """What a start that cannot be says."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CONDAHUB_", "PORT"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CONDAHUB_", "PORT", "DJANGO_"))}
     arguments = [sys.executable, "-m", "condahub.ops.supervise"]
     ended = subprocess.run(arguments, cwd=HOME, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
