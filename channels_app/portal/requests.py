@@ -59,7 +59,7 @@ def request_list(request: PortalRequest) -> HttpResponseBase:
         "page": listing,
         "rows": [{"one": one, "mine": one.asker_id == request.actor.user_id} for one in listing.rows],
         "state": state,
-        "states": [*RequestState.choices, ("all", "All")],
+        "states": [*words.REQUEST_STATES.items(), ("all", gettext("All"))],
     }
     return show(request, "requests/list.html", context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from channels_app.models import ChannelKind, FileState, PolicyLevel, Severity
+from channels_app.models import ChannelKind, FileState, PolicyLevel, RequestState, Severity
 from condahub.accounts.permissions import Visibility
 
 VISIBILITIES = {Visibility.PUBLIC: _("Public"), Visibility.INTERNAL: _("Internal"), Visibility.PRIVATE: _("Private")}
@@ -50,3 +50,4 @@ OR_GRAVER = {
     Severity.HIGH: _("high or graver"),
     Severity.CRITICAL: _("critical or graver"),
 }
+REQUEST_STATES = {RequestState.ASKED: _("Asked"), RequestState.APPROVED: _("Approved"), RequestState.REFUSED: _("Refused")}
