@@ -245,7 +245,7 @@ class Publishing:
                 )
             if digest:
                 UpstreamRevision.objects.filter(pk=revision.pk).update(stored=digest, size=len(publication.raw[subdir]))
-            values = {"state": encode_state(state), "revision": revision, "records": state.records}
+            values = {"state": encode_state(state), "revision": revision, "records": state.records, "base_url": state.base_url[:2000]}
             MirrorSubdir.objects.update_or_create(mirror=self.mirror, subdir=subdir, defaults=values)
 
     # -- after ----------------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ from mirrors_app.lazy import keeping, leases
 from mirrors_app.lazy.flight import Flight
 from mirrors_app.lazy.keeping import NotWhatWasPromised
 from mirrors_app.lazy.lines import Line, Lines, Settings, read_settings
-from mirrors_app.models import Location, Mirror
+from mirrors_app.lazy.target import quoted
+from mirrors_app.models import Location, Mirror, MirrorSubdir
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Order:
-    """What one fetch needs to know; settings: only where no line to this mirror is open."""
+    """What one fetch needs to know; named: where the index says that it lies; settings: only where no line to this mirror is open."""
 
     file: PackageFile
     mirror: Mirror
-    location: str
+    named: list[str]
     settings: Settings | None
 
 
@@ -228,8 +229,10 @@ class Fetching:
         mirror = Mirror.objects.filter(channel_id=file.channel_id).first()
         if mirror is None:
             raise NotFound(f"'{wanted.filename}' has no upstream any more.", code="no_upstream")
-        location = Location.objects.filter(file=file).values_list("url", flat=True).first() or ""
-        return _Order(file, mirror, location, None if self._lines.has(mirror.pk) else read_settings(mirror))
+        own = Location.objects.filter(file=file).values_list("url", flat=True).first()
+        folder = MirrorSubdir.objects.filter(mirror=mirror, subdir=file.subdir).values_list("base_url", flat=True).first()
+        named = [*([own] if own else []), *([folder + quoted(file.filename)] if folder else [])]
+        return _Order(file, mirror, named, None if self._lines.has(mirror.pk) else read_settings(mirror))
 
     async def _fetch(self, flight: Flight, order: _Order, holder: str, temporary: TemporaryBlob) -> None:
         file_id = flight.wanted.file_id
@@ -310,9 +313,9 @@ def _relax() -> None:
 
 
 def _addresses(order: _Order, line: Line) -> list[str]:
-    beside = f"{order.file.subdir}/{order.file.filename.replace('+', '%2B')}"
+    beside = f"{order.file.subdir}/{quoted(order.file.filename)}"
     # An index that names another place may have come back to the usual one since.
-    return [*([order.location] if order.location else []), *(joined(upstream, beside) for upstream in line.upstreams)]
+    return list(dict.fromkeys([*order.named, *(joined(upstream, beside) for upstream in line.upstreams)]))
 
 
 def _accept(flight: Flight, file: PackageFile, whole: TemporaryBlob, holder: str) -> None:

@@ -10,13 +10,13 @@ from django.db import connection, transaction
 from channels_app.models import FileState, PackageFile
 from mirrors_app.core.addresses import joined
 from mirrors_app.core.records import UpstreamRecord
-from mirrors_app.core.target import Known, Publication, SubdirState
+from mirrors_app.core.target import Known, Publication
 from mirrors_app.filling import rows
 from mirrors_app.filling.rows import chunks
 from mirrors_app.filling.target import ChannelTarget
-from mirrors_app.models import Location, Mirror, MirroredFile
+from mirrors_app.models import Location, Mirror, MirroredFile, MirrorSubdir
 
-CHUNK_FILES = 2000
+MAX_URL_CHARS = 2000
 
 
 class LazyTarget(ChannelTarget):
@@ -27,13 +27,8 @@ class LazyTarget(ChannelTarget):
     def __init__(self, mirror: Mirror, *, check: Callable[[], None]) -> None:
         super().__init__(mirror, lazily=True, check=check)
         self._upstreams = tuple(one.url for one in mirror.upstreams.all())
-        self._before: Mapping[str, SubdirState] = {}
         self._shown: dict[str, Mapping[str, Known]] = {}
         self._follow: list[UpstreamRecord] = []
-
-    def states(self) -> Mapping[str, SubdirState]:
-        self._before = super().states()
-        return self._before
 
     def known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
         found = super().known(subdir, names)
@@ -62,8 +57,9 @@ class LazyTarget(ChannelTarget):
         put = [*publication.put, *(one for one in self._follow if one.key not in known)]
         self._follow = []
         try:
-            # Before the state says that it was done: who asks meanwhile has the bytes looked for in both places.
-            self._move_folders(publication.states)
+            # Before the state says that it was done: who asks meanwhile has the bytes looked for in the new place first.
+            for subdir, state in publication.states.items():
+                MirrorSubdir.objects.filter(mirror=self.mirror, subdir=subdir).update(base_url=state.base_url[:MAX_URL_CHARS])
             self._note_locations(publication.moved)
             with transaction.atomic():
                 rows.set_spellings(self.mirror.pk, publication.moved)
@@ -75,41 +71,18 @@ class LazyTarget(ChannelTarget):
         finally:
             connection.close()
 
-    def _move_folders(self, states: Mapping[str, SubdirState]) -> None:
-        """Where an index names another folder than before, what its records do not place themselves lies there."""
-        for subdir, state in states.items():
-            before = self._before.get(subdir)
-            old = (before.base_url or joined(before.url, "./")) if before is not None and before.url else ""
-            if old and state.base_url and state.base_url != old:
-                self._move_folder(subdir, old, state.base_url)
-
-    def _move_folder(self, subdir: str, old: str, new: str) -> None:
-        is_beside = new in [joined(upstream, f"{subdir}/") for upstream in self._upstreams]
-        files = PackageFile.objects.filter(channel=self.mirror.channel_id, subdir=subdir)
-        placed = Location.objects.filter(file__in=files.values("pk")).order_by("pk")
-        moved = [one for one in placed.iterator(chunk_size=CHUNK_FILES) if one.url.startswith(old)]
-        unplaced = files.filter(state=FileState.LIVE, location__isnull=True).order_by("pk")
-        new_ones = [] if is_beside else list(unplaced.values_list("pk", "filename"))
-        with transaction.atomic():
-            for chunk in chunks(moved):
-                Location.objects.filter(pk__in=[one.pk for one in chunk]).delete()
-            again = [(one.file_id, one.url[len(old) :]) for one in moved]
-            if is_beside:
-                # What lies in a folder below stays to be told.
-                again = [(pk, rest) for pk, rest in again if "/" in rest]
-            made = [*again, *((pk, quoted(filename)) for pk, filename in new_ones)]
-            for some in chunks(made, CHUNK_FILES):
-                Location.objects.bulk_create([Location(file_id=pk, url=new + rest) for pk, rest in some])
-
     def _note_locations(self, records: Sequence[UpstreamRecord]) -> None:
-        """Where those lie that are not beside the index: before that is known, they are looked for there in vain."""
-        folders = {subdir: [joined(upstream, f"{subdir}/") for upstream in self._upstreams] for subdir in {one.subdir for one in records}}
-        elsewhere = {one.key: one.url for one in records if not _is_beside(one, folders[one.subdir])}
+        """Where those lie whose records place them themselves, elsewhere than beside the index."""
+        elsewhere = {one.key: one.own_url for one in records if one.own_url and not self._is_beside(one)}
         if not elsewhere and not Location.objects.filter(file__channel=self.mirror.channel_id).exists():
             return
         for subdir in sorted({one.subdir for one in records}):
             for filenames in chunks([one.filename for one in records if one.subdir == subdir]):
                 self._note_chunk(subdir, filenames, elsewhere)
+
+    def _is_beside(self, record: UpstreamRecord) -> bool:
+        beside = f"{record.subdir}/{quoted(record.filename)}"
+        return any(record.own_url == joined(upstream, beside) for upstream in self._upstreams)
 
     @transaction.atomic
     def _note_chunk(self, subdir: str, filenames: Sequence[str], elsewhere: Mapping[tuple[str, str], str]) -> None:
@@ -121,13 +94,6 @@ class LazyTarget(ChannelTarget):
         had.delete()
         live = files.filter(state=FileState.LIVE, filename__in=wanted).values_list("pk", "filename")
         Location.objects.bulk_create([Location(file_id=pk, url=elsewhere[subdir, filename]) for pk, filename in live])
-
-
-def _is_beside(record: UpstreamRecord, folders: Sequence[str]) -> bool:
-    """Whether its bytes lie where the index lies, in one of the upstreams."""
-    if not record.own_url:
-        return record.base_url in folders
-    return any(record.own_url == folder + quoted(record.filename) for folder in folders)
 
 
 def quoted(filename: str) -> str:

@@ -28,7 +28,7 @@ class Demand(models.Model):
 
 
 class Location(models.Model):
-    """Where the upstream's index says that a package lies, when that is not beside the index. url: absolute."""
+    """Where a package's own record says that it lies, when that is not beside the index. url: absolute."""
 
     file = models.OneToOneField(PackageFile, on_delete=models.CASCADE, related_name="location")
     url = models.CharField(max_length=2000)

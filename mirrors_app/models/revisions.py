@@ -35,13 +35,17 @@ class UpstreamRevision(models.Model):
 
 
 class MirrorSubdir(models.Model):
-    """To which revision of the upstream a subdir was last brought: `core.target.SubdirState` in msgpack."""
+    """To which revision of the upstream a subdir was last brought: `core.target.SubdirState` in msgpack.
+
+    base_url: the folder of the packages that their records do not place themselves, absolute; "" where that is not known.
+    """
 
     mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, related_name="states", db_index=False)
     subdir = models.CharField(max_length=64)
     state = models.BinaryField()
     revision = models.ForeignKey(UpstreamRevision, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     records = models.PositiveIntegerField(default=0)
+    base_url = models.CharField(max_length=2000, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -18,12 +18,11 @@ from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.view import judge_of
 from channels_app.services import attesting
 from condahub.jobs.context import JobCancelled, JobContext
-from mirrors_app.core.addresses import joined
 from mirrors_app.core.errors import Cancelled, UpstreamDenied, UpstreamError, UpstreamMissing, UpstreamTooLarge, WindowClosed
 from mirrors_app.core.fetch import Fetcher
 from mirrors_app.core.records import Refused
 from mirrors_app.core.run import RunReport
-from mirrors_app.models import Location, Mirror, MirrorMode, WantedSidecar
+from mirrors_app.models import Location, Mirror, MirrorMode, MirrorSubdir, WantedSidecar
 from mirrors_app.services.configuring import credentials_by_url, fetch_settings
 from mirrors_app.services.coring import Beside
 
@@ -84,16 +83,14 @@ def _due(mirror: Mirror) -> QuerySet[WantedSidecar]:
 
 def _look_beside(mirror: Mirror) -> None:
     """Ask for what may lie beside packages that are hidden and whose records name nothing (prefix.dev's way)."""
-    upstream = mirror.upstreams.first()
-    if upstream is None:
-        return
+    folders = dict(MirrorSubdir.objects.filter(mirror=mirror).values_list("subdir", "base_url"))
     known = WantedSidecar.objects.filter(mirror=mirror).values("file")
     files = PackageFile.objects.hidden().filter(channel=mirror.channel_id, mirrored__mirror=mirror).exclude(sha256="")
     files = files.exclude(record__contains=f'"{attesting.KEY}"').exclude(pk__in=known).order_by("-pk")
     found = list(files.values_list("pk", "subdir", "filename")[:MAX_BESIDE])
     placed = dict(Location.objects.filter(file__in=[pk for pk, _, _ in found]).values_list("file_id", "url"))
-    beside = {pk: placed.get(pk) or joined(upstream.url, f"{subdir}/{filename.replace('+', '%2B')}") for pk, subdir, filename in found}
-    made = [WantedSidecar(mirror=mirror, file_id=pk, url=url + BESIDE) for pk, url in beside.items()]
+    beside = {pk: placed.get(pk) or folders.get(subdir, "") + filename.replace("+", "%2B") for pk, subdir, filename in found}
+    made = [WantedSidecar(mirror=mirror, file_id=pk, url=url + BESIDE) for pk, url in beside.items() if "://" in url]
     WantedSidecar.objects.bulk_create(made, batch_size=CHUNK_FILES, ignore_conflicts=True)
 
 
