@@ -9,7 +9,7 @@ import yaml
 from django import forms
 from django.conf import settings as hub_settings
 from django.utils.text import format_lazy
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from condahub.accounts.permissions import Role
 from condahub.errors import Unprocessable
@@ -194,7 +194,10 @@ def _lines_end(text: str) -> str:
 
 class EnvironmentForm(HubForm):
     description = forms.CharField(
-        required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_DESCRIPTION_CHARS
+        required=False,
+        label=pgettext_lazy("environment", "What it is for"),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=MAX_DESCRIPTION_CHARS,
     )
     visibility = forms.ChoiceField(choices=VISIBILITIES, label=gettext_lazy("Who may use it"))
 

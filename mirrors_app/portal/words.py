@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext, gettext_lazy
 
 from condahub.jobs.models import Job
-from condahub.portal.wording import ago, counted, listed, size
+from condahub.portal.wording import ago, counted, listed, number, size
 from mirrors_app.models import Mirror, MirrorMode, RunState, SyncRun
 
 SHOWN_PATTERNS = 6
@@ -161,4 +161,4 @@ def _some(patterns: list[str]) -> str:
     shown = [str(one) for one in patterns[:SHOWN_PATTERNS]]
     if len(patterns) <= SHOWN_PATTERNS:
         return listed(shown)
-    return listed([*shown, gettext("%(number)s more") % {"number": f"{len(patterns) - SHOWN_PATTERNS:,}"}])
+    return listed([*shown, gettext("%(number)s more") % {"number": number(len(patterns) - SHOWN_PATTERNS)}])
