@@ -48,7 +48,8 @@ def choose_current(shown: Sequence[Shown], *, subdir: str) -> set[str]:
 
 
 def _needs(by_name: dict[str, dict[str, Facts]], chosen: dict[str, set[str]]) -> set[str]:
-    return {text for name, files in chosen.items() for filename in files for text in by_name[name][filename].depends}
+    # A bare name is satisfied by the latest version, which is chosen already.
+    return {text for name, files in chosen.items() for filename in files for text in by_name[name][filename].depends if text not in by_name}
 
 
 def _identity(facts: Facts, subdir: str) -> Any | None:
