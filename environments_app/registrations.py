@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from django.db.models import Q
+from django.utils.translation import gettext_noop
 
 from condahub.accounts import places, quota
 from condahub.accounts.policy import AccessTarget, Actor, Permission
@@ -32,6 +33,7 @@ def register() -> None:
     gc.register_collector("environments", garbage.collect_environments)
     gc.register_collector("environment folders", garbage.collect_folders)
     doctor.register_check("environments", checkups.check_folders)
+    doctor.register_check("sandbox", checkups.check_sandbox)
     policies.on_change(schedules.on_settings)
     for event_type in _event_types():
         types.register(event_type)
@@ -43,15 +45,17 @@ def _event_types() -> tuple[EventType, ...]:
         EventType(
             "environment.changed",
             "environment",
-            "An environment was changed, archived, brought back, deleted, or pointed to another build by hand.",
-            "{object} was {change} by {actor}.",
+            gettext_noop("An environment was changed, archived, brought back, deleted, or pointed to another build by hand."),
+            gettext_noop("{object} was {change} by {actor}."),
             Permission.ENVIRONMENT_READ,
         ),
         EventType(
             "environment.channel_withdrawn",
             "environment",
-            "A channel of an environment can't be read any more by whoever built it; it is not rebuilt by itself until it is built anew.",
-            "{object} is not rebuilt by itself any more: a channel that it is made of was withdrawn.",
+            gettext_noop(
+                "A channel of an environment can't be read any more by whoever built it; it is not rebuilt by itself until it is built anew."
+            ),
+            gettext_noop("{object} is not rebuilt by itself any more: a channel that it is made of was withdrawn."),
             Permission.ENVIRONMENT_READ,
             Severity.WARNING,
             Permission.ENVIRONMENT_UPDATE,
@@ -59,8 +63,8 @@ def _event_types() -> tuple[EventType, ...]:
         EventType(
             "watch.problem",
             "organization",
-            "A watched file could not be built from; it is tried again when it changes, and every hour.",
-            "The watched file {file} can't be built: {reason}",
+            gettext_noop("A watched file could not be built from; it is tried again when it changes, and every hour."),
+            gettext_noop("The watched file {file} can't be built: {reason}"),
             Permission.ENVIRONMENT_UPDATE,
             Severity.WARNING,
             Permission.ORGANIZATION_UPDATE,

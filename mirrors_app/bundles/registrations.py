@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.utils.translation import gettext_noop
+
 from condahub.accounts import quota
 from condahub.accounts.permissions import Permission
 from condahub.events import types
@@ -23,8 +25,8 @@ def register() -> None:
         EventType(
             "bundle.exported",
             "channel",
-            "A bundle of a channel was made and signed.",
-            "A bundle of {object} at revision {revision} is ready.",
+            gettext_noop("A bundle of a channel was made and signed."),
+            gettext_noop("A bundle of {object} at revision {revision} is ready."),
             Permission.MIRROR_READ,
         )
     )
@@ -32,8 +34,8 @@ def register() -> None:
         EventType(
             "bundle.imported",
             "channel",
-            "A bundle was verified and published in a channel.",
-            "{object} shows revision {revision} of {source} now: {added} files came, {removed} went.",
+            gettext_noop("A bundle was verified and published in a channel."),
+            gettext_noop("{object} shows revision {revision} of {source} now: {added} files came, {removed} went."),
             Permission.CHANNEL_READ,
         )
     )
@@ -41,8 +43,8 @@ def register() -> None:
         EventType(
             "bundle.refused",
             "channel",
-            "A bundle was refused; nothing was changed.",
-            "A bundle for {object} was refused: {reason}",
+            gettext_noop("A bundle was refused; nothing was changed."),
+            gettext_noop("A bundle for {object} was refused: {reason}"),
             Permission.MIRROR_READ,
             Severity.WARNING,
             Permission.MIRROR_UPDATE,
