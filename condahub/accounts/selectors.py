@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
+from condahub.accounts import words
 from condahub.accounts.models import MANUAL, ApiToken, Grant, Invitation, Organization, RoleSource, Team, User, UserKind
 from condahub.accounts.permissions import MEMBERS_PERMISSION, Level
 from condahub.accounts.policy import HUB, AccessTarget, Actor, HasAccessTarget, Permission, Role, can, require, target_of
@@ -92,20 +94,18 @@ def _ways(grants: QuerySet[Grant]) -> Iterable[tuple[User, str, str]]:
     for team in Team.objects.filter(pk__in=teams).select_related("group").prefetch_related("group__user_set"):
         people[team.pk] = list(team.group.user_set.all())
     for row in rows:
-        on = row.access_target.level.value
-        where = f"{on} {row.package_name}" if row.package_name else on
         if row.user is not None:
-            yield row.user, row.role, f"{row.role} on this {where} ({row.get_source_display().lower()})"
+            yield row.user, row.role, words.held_by_hand(row)
         elif row.team is not None:
             for user in people.get(row.team.pk, []):
-                yield user, row.role, f"{row.role} on this {where} through the team {row.team.slug}"
+                yield user, row.role, words.held_by_team(row, row.team.slug)
 
 
 def _gathered(ways: Iterable[tuple[User, str, str]], target: AccessTarget) -> list[Member]:
     found: dict[int, Member] = {}
     owner = User.objects.filter(personal_organization=target.organization_id).first()
     if owner is not None:
-        ways = [(owner, Role.OWNER.value, "the person whose organization it is")]
+        ways = [(owner, Role.OWNER.value, gettext("the person whose organization it is"))]
     for user, role, why in ways:
         if not user.is_active:
             continue

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from django.utils.translation import gettext_noop as _
+
 from condahub.accounts.permissions import Permission
 
 ANY_TYPE = "*"
@@ -74,19 +76,21 @@ def known_types() -> list[EventType]:
 P = Permission
 
 for _type in (
-    EventType("package.published", "package", "A package came into a channel.", "{actor} published {object} in {channel}.", P.CHANNEL_READ),
+    EventType(
+        "package.published", "package", _("A package came into a channel."), _("{actor} published {object} in {channel}."), P.CHANNEL_READ
+    ),
     EventType(
         "package.changed",
         "package",
-        "A package was deleted, yanked, restored, put on hold, released or purged.",
-        "{object} in {channel} is {state} now, by {actor}.",
+        _("A package was deleted, yanked, restored, put on hold, released or purged."),
+        _("{object} in {channel} is {state} now, by {actor}."),
         P.CHANNEL_READ,
     ),
     EventType(
         "channel.deleted",
         "channel",
-        "A channel was deleted.",
-        "{actor} deleted the channel {object}.",
+        _("A channel was deleted."),
+        _("{actor} deleted the channel {object}."),
         P.CHANNEL_READ,
         Severity.WARNING,
         P.CHANNEL_UPDATE,
@@ -94,8 +98,8 @@ for _type in (
     EventType(
         "mirror.failed",
         "mirror",
-        "A sync failed; what was served before is still served.",
-        "The sync of {object} failed: {reason}",
+        _("A sync failed; what was served before is still served."),
+        _("The sync of {object} failed: {reason}"),
         P.MIRROR_READ,
         Severity.ERROR,
         P.MIRROR_UPDATE,
@@ -103,8 +107,8 @@ for _type in (
     EventType(
         "mirror.partial",
         "mirror",
-        "A sync ended without some of the packages.",
-        "The sync of {object} left out {count} packages: {reason}",
+        _("A sync ended without some of the packages."),
+        _("The sync of {object} left out {count} packages: {reason}"),
         P.MIRROR_READ,
         Severity.WARNING,
         P.MIRROR_UPDATE,
@@ -112,8 +116,8 @@ for _type in (
     EventType(
         "mirror.held",
         "mirror",
-        "A sync waits for approval, since the upstream changed in a way that it should not.",
-        "The sync of {object} waits for approval: {reason}",
+        _("A sync waits for approval, since the upstream changed in a way that it should not."),
+        _("The sync of {object} waits for approval: {reason}"),
         P.MIRROR_READ,
         Severity.WARNING,
         P.MIRROR_UPDATE,
@@ -121,8 +125,8 @@ for _type in (
     EventType(
         "mirror.same_name_new_bytes",
         "mirror",
-        "The upstream has other bytes under a name that was mirrored before; both are kept.",
-        "The upstream of {object} changed the bytes of {filename}; both are kept.",
+        _("The upstream has other bytes under a name that was mirrored before; both are kept."),
+        _("The upstream of {object} changed the bytes of {filename}; both are kept."),
         P.MIRROR_READ,
         Severity.ERROR,
         P.MIRROR_UPDATE,
@@ -130,8 +134,8 @@ for _type in (
     EventType(
         "request.asked",
         "request",
-        "Somebody asks for a package that is not shown.",
-        "{actor} asks for {object} in {channel}: {reason}",
+        _("Somebody asks for a package that is not shown."),
+        _("{actor} asks for {object} in {channel}: {reason}"),
         P.PACKAGE_HOLD,
         Severity.INFO,
         P.PACKAGE_HOLD,
@@ -139,19 +143,24 @@ for _type in (
     EventType(
         "request.answered",
         "request",
-        "A request for a package was approved or refused.",
-        "The request for {object} in {channel} was {answer}: {reason}",
+        _("A request for a package was approved or refused."),
+        _("The request for {object} in {channel} was {answer}: {reason}"),
         P.CHANNEL_READ,
     ),
-    EventType("build.finished", "build", "An environment was built.", "{object} was built.", P.BUILD_READ),
+    EventType("build.finished", "build", _("An environment was built."), _("{object} was built."), P.BUILD_READ),
     EventType(
-        "build.failed", "build", "An environment could not be built.", "{object} could not be built: {reason}", P.BUILD_READ, Severity.ERROR
+        "build.failed",
+        "build",
+        _("An environment could not be built."),
+        _("{object} could not be built: {reason}"),
+        P.BUILD_READ,
+        Severity.ERROR,
     ),
     EventType(
         "quota.near",
         "organization",
-        "An organization holds nine tenths of its quota.",
-        "{object} holds {percent} % of its quota ({used_bytes} of {quota_bytes} bytes).",
+        _("An organization holds nine tenths of its quota."),
+        _("{object} holds {percent} % of its quota ({used_bytes} of {quota_bytes} bytes)."),
         P.ORGANIZATION_UPDATE,
         Severity.WARNING,
         P.ORGANIZATION_UPDATE,
@@ -159,8 +168,8 @@ for _type in (
     EventType(
         "quota.exceeded",
         "organization",
-        "An organization's quota is used up; nothing more can be published in it.",
-        "{object} has used up its quota ({used_bytes} of {quota_bytes} bytes).",
+        _("An organization's quota is used up; nothing more can be published in it."),
+        _("{object} has used up its quota ({used_bytes} of {quota_bytes} bytes)."),
         P.ORGANIZATION_UPDATE,
         Severity.ERROR,
         P.ORGANIZATION_UPDATE,
@@ -168,8 +177,8 @@ for _type in (
     EventType(
         "token.expiring",
         "token",
-        "An API token ends within a week. Its owner is told; of a robot's, the organization's owners.",
-        "The API token '{object}' of {owner} ends at {expires_at}.",
+        _("An API token ends within a week. Its owner is told; of a robot's, the organization's owners."),
+        _("The API token '{object}' of {owner} ends at {expires_at}."),
         P.TOKEN_READ,
         Severity.WARNING,
         P.TOKEN_READ,
@@ -177,8 +186,8 @@ for _type in (
     EventType(
         "worker.silent",
         "worker",
-        "No worker of a lane has been heard of for two minutes: its jobs wait. For staff.",
-        "No worker serves the {object} lane: its jobs wait.",
+        _("No worker of a lane has been heard of for two minutes: its jobs wait. For staff."),
+        _("No worker serves the {object} lane: its jobs wait."),
         P.HUB_OPERATE,
         Severity.ERROR,
         P.HUB_OPERATE,
@@ -186,8 +195,8 @@ for _type in (
     EventType(
         "webhook.paused",
         "webhook",
-        "A webhook was paused, since its receiver has not taken anything for days.",
-        "The webhook to {object} was paused: it has failed since {since}.",
+        _("A webhook was paused, since its receiver has not taken anything for days."),
+        _("The webhook to {object} was paused: it has failed since {since}."),
         P.ORGANIZATION_UPDATE,
         Severity.WARNING,
         P.ORGANIZATION_UPDATE,
@@ -195,8 +204,8 @@ for _type in (
     EventType(
         "webhook.test",
         "webhook",
-        "Somebody tries a webhook; sent to that one alone.",
-        "{actor} tries the webhook to {object}.",
+        _("Somebody tries a webhook; sent to that one alone."),
+        _("{actor} tries the webhook to {object}."),
         P.ORGANIZATION_UPDATE,
     ),
 ):

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from condahub.errors import Invalid
 from condahub.portal.page import asked
@@ -19,7 +20,7 @@ def chosen_day(request: HttpRequest) -> tuple[str, datetime | None]:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise Invalid("This is not a day.", code="bad_date", hint="Write it as 2026-12-31.") from None
+        raise Invalid(gettext("This is not a day."), code="bad_date", hint=gettext("Write it as 2026-12-31.")) from None
     if day >= timezone.now().date():
         return "", None
     return day.isoformat(), datetime.combine(day, time.max, tzinfo=UTC)

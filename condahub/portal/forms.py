@@ -6,18 +6,32 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from condahub.accounts.permissions import Role
+from condahub.portal import states
 
 # What a person chooses between; `condahub.accounts` knows more scopes, for who makes tokens by the API.
 PURPOSES = [
-    ("read", "Install packages (read)"),
-    ("ci", "Install and upload packages (for CI)"),
-    ("upload", "Upload packages only"),
-    ("full", "Everything I may do"),
+    ("read", gettext_lazy("Install packages (read)")),
+    ("ci", gettext_lazy("Install and upload packages (for CI)")),
+    ("upload", gettext_lazy("Upload packages only")),
+    ("full", gettext_lazy("Everything I may do")),
 ]
-LIFETIMES = [("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "until it is revoked")]
+LIFETIMES = [
+    ("7", gettext_lazy("7 days")),
+    ("30", gettext_lazy("30 days")),
+    ("90", gettext_lazy("90 days")),
+    ("365", gettext_lazy("1 year")),
+    ("", gettext_lazy("until it is revoked")),
+]
+
+
+def role_choices() -> list[tuple[str, str]]:
+    """Roles with the words that pages have for them."""
+    return [(role, states.role_said(role)) for role in Role.values]
 
 
 class HubForm(forms.Form):
@@ -35,10 +49,14 @@ class HubForm(forms.Form):
 
 
 class TokenForm(HubForm):
-    name = forms.CharField(max_length=200, label="Name", help_text="What it is for: it tells you later which one to revoke.")
-    purpose = forms.ChoiceField(choices=PURPOSES, label="It may", initial="ci")
-    channel = forms.CharField(max_length=64, required=False, label="Only in the channel", help_text="Empty: wherever you may.")
-    lifetime = forms.ChoiceField(choices=LIFETIMES, required=False, label="It lives", initial="90")
+    name = forms.CharField(
+        max_length=200, label=gettext_lazy("Name"), help_text=gettext_lazy("What it is for: it tells you later which one to revoke.")
+    )
+    purpose = forms.ChoiceField(choices=PURPOSES, label=gettext_lazy("It may"), initial="ci")
+    channel = forms.CharField(
+        max_length=64, required=False, label=gettext_lazy("Only in the channel"), help_text=gettext_lazy("Empty: wherever you may.")
+    )
+    lifetime = forms.ChoiceField(choices=LIFETIMES, required=False, label=gettext_lazy("It lives"), initial="90")
 
     def expires_at(self) -> datetime | None:
         days = self.cleaned_data["lifetime"]
@@ -46,44 +64,62 @@ class TokenForm(HubForm):
 
 
 class ProfileForm(HubForm):
-    display_name = forms.CharField(max_length=150, required=False, label="Name", help_text="How others see you.")
-    email = forms.EmailField(required=False, label="E-mail")
+    display_name = forms.CharField(
+        max_length=150, required=False, label=gettext_lazy("Name"), help_text=gettext_lazy("How others see you.")
+    )
+    email = forms.EmailField(required=False, label=gettext_lazy("E-mail"))
+    language = forms.ChoiceField(
+        required=False,
+        choices=[("", gettext_lazy("As the browser has it")), *settings.LANGUAGES],
+        label=gettext_lazy("Language"),
+        help_text=gettext_lazy("Of the portal's pages and of mails to you; commands and the API speak English."),
+    )
 
 
 class PasswordForm(HubForm):
-    current = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}), label="Current password")
-    new = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), label="New password")
+    current = forms.CharField(
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}), label=gettext_lazy("Current password")
+    )
+    new = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), label=gettext_lazy("New password"))
 
 
 class OrganizationForm(HubForm):
-    name = forms.CharField(max_length=64, label="Name", help_text="Part of addresses: lower-case letters, digits, '-', '_' and '.'.")
-    title = forms.CharField(max_length=200, required=False, label="Title")
-    description = forms.CharField(required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 3}))
+    name = forms.CharField(
+        max_length=64,
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("Part of addresses: lower-case letters, digits, '-', '_' and '.'."),
+    )
+    title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
+    description = forms.CharField(required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class OrganizationSettingsForm(HubForm):
-    title = forms.CharField(max_length=200, required=False, label="Title")
-    description = forms.CharField(required=False, label="What it is for", widget=forms.Textarea(attrs={"rows": 3}))
+    title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
+    description = forms.CharField(required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class MemberForm(HubForm):
     """Gives a role to a person by the exact name: a list of all people is nobody's to see."""
 
-    username = forms.CharField(max_length=150, label="User name", widget=forms.TextInput(attrs={"autocomplete": "off"}))
-    role = forms.ChoiceField(choices=Role.choices, label="Role")
+    username = forms.CharField(max_length=150, label=gettext_lazy("User name"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(choices=role_choices, label=gettext_lazy("Role"))
 
 
 class InvitationForm(HubForm):
     """gives: `role:reader`, or `team:<slug>`; which teams there are is the page's to say."""
 
-    email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "off"}))
-    gives = forms.CharField(max_length=100, label="As")
+    email = forms.EmailField(label=gettext_lazy("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    gives = forms.CharField(max_length=100, label=gettext_lazy("As"))
 
 
 class TeamForm(HubForm):
-    slug = forms.CharField(max_length=64, label="Name", help_text="Lower-case letters, digits, '-', '_' and '.'.")
-    title = forms.CharField(max_length=200, required=False, label="Title")
+    slug = forms.CharField(
+        max_length=64, label=gettext_lazy("Name"), help_text=gettext_lazy("Lower-case letters, digits, '-', '_' and '.'.")
+    )
+    title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
 
 
 class RobotForm(HubForm):
-    name = forms.CharField(max_length=64, label="Name", help_text="For instance: ci. It gets the organization's name before it.")
+    name = forms.CharField(
+        max_length=64, label=gettext_lazy("Name"), help_text=gettext_lazy("For instance: ci. It gets the organization's name before it.")
+    )

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db.models import Case, Q, QuerySet, When
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from condahub.accounts.policy import HUB, AccessTarget, Actor, Permission, can, readable
 from condahub.errors import NotFound
@@ -67,7 +68,7 @@ def job_for(actor: Actor, number: int) -> Job:
     """Raises NotFound, the same for those of others and for none."""
     job = visible_jobs(actor).filter(pk=number).first()
     if job is None:
-        raise NotFound("There is no such job, or you may not see it.", hint="Jobs that ended are kept for a month.")
+        raise NotFound(gettext("There is no such job, or you may not see it."), hint=gettext("Jobs that ended are kept for a month."))
     return job
 
 

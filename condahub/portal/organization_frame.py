@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts import selectors
 from condahub.accounts.models import Organization
@@ -15,14 +16,14 @@ from condahub.portal.page import PortalRequest
 from condahub.portal.registry import Tab
 
 OWN_TABS = (
-    Tab("overview", "Overview", "portal:organization", Permission.ORGANIZATION_READ, 0),
-    Tab("members", "Members", "portal:organization_members", Permission.MEMBER_READ, 20),
-    Tab("teams", "Teams", "portal:organization_teams", Permission.MEMBER_READ, 30),
-    Tab("robots", "Robots", "portal:organization_robots", Permission.TOKEN_READ, 40),
-    Tab("access", "Access", "portal:organization_access", Permission.ORGANIZATION_AUDIT, 45),
-    Tab("webhooks", "Webhooks", "portal:webhooks", Permission.ORGANIZATION_AUDIT, 80),
-    Tab("activity", "Activity", "portal:organization_activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", "Settings", "portal:organization_settings", Permission.ORGANIZATION_AUDIT, 99),
+    Tab("overview", gettext_lazy("Overview"), "portal:organization", Permission.ORGANIZATION_READ, 0),
+    Tab("members", gettext_lazy("Members"), "portal:organization_members", Permission.MEMBER_READ, 20),
+    Tab("teams", gettext_lazy("Teams"), "portal:organization_teams", Permission.MEMBER_READ, 30),
+    Tab("robots", gettext_lazy("Robots"), "portal:organization_robots", Permission.TOKEN_READ, 40),
+    Tab("access", gettext_lazy("Access"), "portal:organization_access", Permission.ORGANIZATION_AUDIT, 45),
+    Tab("webhooks", gettext_lazy("Webhooks"), "portal:webhooks", Permission.ORGANIZATION_AUDIT, 80),
+    Tab("activity", gettext_lazy("Activity"), "portal:organization_activity", Permission.ORGANIZATION_AUDIT, 90),
+    Tab("settings", gettext_lazy("Settings"), "portal:organization_settings", Permission.ORGANIZATION_AUDIT, 99),
 )
 
 
@@ -30,7 +31,9 @@ def found_organization(actor: Actor, name: str, permission: Permission = Permiss
     """The organization, if the actor has this right on it; else NotFound, for what is hidden as for what is not there."""
     found = selectors.visible_organizations(actor).select_related("personal_of").filter(name=name).first()
     if found is None:
-        raise NotFound("There is no such page, or you may not see it.", hint="Check the address, or search for what you look for.")
+        raise NotFound(
+            gettext("There is no such page, or you may not see it."), hint=gettext("Check the address, or search for what you look for.")
+        )
     require(actor, permission, found)
     return found
 

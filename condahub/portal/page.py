@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
@@ -49,7 +50,12 @@ def page(*, anonymous: bool = False, methods: tuple[str, ...] = ("GET", "HEAD"))
             request.actor = actor_of(request)
             try:
                 if request.method not in methods:
-                    raise HubError("This page does not take that.", code="method_not_allowed", status=405, hint="Go back and try again.")
+                    raise HubError(
+                        gettext("This page does not take that."),
+                        code="method_not_allowed",
+                        status=405,
+                        hint=gettext("Go back and try again."),
+                    )
                 if request.actor.is_anonymous and not anonymous:
                     raise NotAuthenticated
                 response = view(request, *args, **kwargs)
@@ -88,7 +94,7 @@ def refusal(request: PortalRequest, error: HubError) -> HttpResponseBase:
         return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
     hint = error.hint
     if isinstance(error, Forbidden) and error.hint == Forbidden.hint:
-        hint = "Check the address. If somebody sent it to you, ask them to give you access."
+        hint = gettext("Check the address. If somebody sent it to you, ask them to give you access.")
     response = render(request, "portal/refused.html", {"error": error, "hint": hint}, status=error.status)
     for name, value in error.headers.items():
         if name != "WWW-Authenticate":

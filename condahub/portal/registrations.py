@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts import selectors
 from condahub.accounts.models import ApiToken
@@ -20,9 +21,9 @@ MAX_ORGANIZATIONS = 6
 
 def register() -> None:
     """Called once, when the app is ready."""
-    registry.register_navigation(NavigationEntry("Dashboard", "layout-dashboard", "/ui/", 0))
-    registry.register_navigation(NavigationEntry("Organizations", "building", "/ui/organizations", 80))
-    registry.register_navigation(NavigationEntry("Jobs", "activity", "/ui/jobs", 90))
+    registry.register_navigation(NavigationEntry(gettext_lazy("Dashboard"), "layout-dashboard", "/ui/", 0))
+    registry.register_navigation(NavigationEntry(gettext_lazy("Organizations"), "building", "/ui/organizations", 80))
+    registry.register_navigation(NavigationEntry(gettext_lazy("Jobs"), "activity", "/ui/jobs", 90))
     registry.register_panel(Panel("portal/panels/attention.html", _attention, 10))
     registry.register_panel(Panel("portal/panels/organizations.html", _organizations, 40, aside=True))
     registry.register_search(_search, order=90)
@@ -50,4 +51,6 @@ def _search(actor: Actor, text: str, limit: int) -> list[Found]:
     if actor.is_anonymous:
         return []
     rows = selectors.visible_organizations(actor).filter(name__icontains=text)[:limit]
-    return [Found(row.name, reverse("portal:organization", args=[row.name]), "building", "Organization", row.title) for row in rows]
+    return [
+        Found(row.name, reverse("portal:organization", args=[row.name]), "building", gettext("Organization"), row.title) for row in rows
+    ]

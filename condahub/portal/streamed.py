@@ -10,11 +10,15 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import gettext
 
 from condahub.errors import Forbidden
 
 TOKEN_FIELD = "csrfmiddlewaretoken"  # noqa: S105 - the name of a field
-_HINT = "Load the page again, then send the form once more."
+
+
+def _hint() -> str:
+    return gettext("Load the page again, then send the form once more.")
 
 
 class _Check(CsrfViewMiddleware):
@@ -39,7 +43,7 @@ def _check() -> _Check:
 def require_own_origin(request: HttpRequest) -> None:
     """Raises Forbidden for a form of another site. A browser that sends no Origin is judged by its token alone."""
     if "HTTP_ORIGIN" in request.META and not _check().from_here(request):
-        raise Forbidden("This form came from another site.", code="csrf", hint=_HINT)
+        raise Forbidden(gettext("This form came from another site."), code="csrf", hint=_hint())
 
 
 def require_csrf_token(request: HttpRequest, fields: Mapping[str, Sequence[str]]) -> None:
@@ -51,4 +55,4 @@ def require_csrf_token(request: HttpRequest, fields: Mapping[str, Sequence[str]]
     check = _check()
     check.process_request(request)
     if check.process_view(request, _nothing, (), {}) is not None:
-        raise Forbidden("This form is not from your present session.", code="csrf", hint=_HINT)
+        raise Forbidden(gettext("This form is not from your present session."), code="csrf", hint=_hint())

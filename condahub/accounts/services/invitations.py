@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 
 from condahub.accounts import secrets
 from condahub.accounts.models import Grant, GrantSource, Invitation, Organization, Team, User
@@ -100,7 +101,9 @@ def mail_invitation(invitation_id: int) -> bool:
         return False
     key = secrets.generate("invite")
     Invitation.objects.filter(pk=found.pk).update(hash=secrets.hash_of(key))
-    mail.send(found.email, f"You are invited to {found.organization.name}", _body(found, key))
+    with translation.override(_language_of(found.email)):
+        subject = gettext("You are invited to %(organization)s") % {"organization": found.organization.name}
+        mail.send(found.email, subject, _body(found, key))
     Invitation.objects.filter(pk=found.pk).update(sent_at=timezone.now())
     return True
 
@@ -206,15 +209,22 @@ def _body(found: Invitation, key: str) -> str:
     """No more than who invites to which organization: the address may be mistyped."""
     # A name is what its person likes: one line of it, and no link that a reader might follow.
     name = " ".join(found.invited_by.shown_name.replace("/", " ").split())[:MAX_NAME_CHARS]
+    named = {"name": name, "organization": found.organization.name, "moment": f"{found.expires_at:%Y-%m-%d %H:%M} UTC"}
     lines = [
-        f"{name} invites you to the organization {found.organization.name}.",
+        gettext("%(name)s invites you to the organization %(organization)s.") % named,
         "",
-        "To accept, follow this link and sign in with this e-mail address:",
+        gettext("To accept, follow this link and sign in with this e-mail address:"),
         f"{settings.CONDAHUB_PUBLIC_URL}/ui/account/invitation/{key}",
         "",
-        f"The link works once, until {found.expires_at:%Y-%m-%d %H:%M} UTC. If you don't know what this is about, do nothing.",
+        gettext("The link works once, until %(moment)s. If you don't know what this is about, do nothing.") % named,
     ]
     return "\n".join(lines)
+
+
+def _language_of(address: str) -> str:
+    """What the account with this address speaks; English for who has none here, or has not chosen."""
+    found = User.objects.filter(emailaddress__email__iexact=address, emailaddress__verified=True).exclude(language="").first()
+    return found.language if found is not None else settings.LANGUAGE_CODE
 
 
 def _record(actor: Actor, action: str, found: Invitation) -> None:

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 
 from condahub import vault
 from condahub.accounts.models import User
@@ -32,8 +34,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "username_password_mismatch": "User name and password do not match, or the account is closed. Mind upper and lower case.",
-        "too_many_login_attempts": "Too many sign-ins failed.",
+        "username_password_mismatch": gettext_lazy(
+            "User name and password do not match, or the account is closed. Mind upper and lower case."
+        ),
+        "too_many_login_attempts": gettext_lazy("Too many sign-ins failed."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -84,6 +88,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Only where a password of the hub's own would open."""
         if local.may_have_password(user):
             super().send_password_reset_mail(user, email, context)
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """In the language of the account that the mail is about; a browser's is its user's only as long as nothing was chosen."""
+        user = context.get("user")
+        with translation.override(getattr(user, "language", "") or translation.get_language()):
+            super().send_mail(template_prefix, email, context)
 
     def get_login_stages(self) -> list[str]:
         ours = {"allauth.account.stages.EmailVerificationStage": "condahub.accounts.signin.stages.VerifyEmailStage"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.forms import LoginForm, SignupForm
+from django.utils.translation import gettext
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]
@@ -12,7 +13,7 @@ class SignInForm(LoginForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].label = "User name"
+        self.fields["login"].label = gettext("User name")
         self.fields["login"].widget.attrs.update(placeholder="", autocapitalize="none", autofocus=True, **{"class": "form-control"})
         self.fields["password"].widget.attrs.update(placeholder="", **{"class": "form-control"})
 
@@ -25,6 +26,6 @@ class SignUpForm(SignupForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].label = "User name"
+        self.fields["username"].label = gettext("User name")
         for field in self.fields.values():
             field.widget.attrs.update(placeholder="", **{"class": "form-control"})

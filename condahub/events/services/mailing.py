@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext, ngettext, pgettext
 
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
@@ -12,6 +14,7 @@ from condahub.errors import Unavailable
 from condahub.events import selectors
 from condahub.events.models import InboxItem, MailState
 from condahub.events.types import type_named
+from condahub.events.words import sentence_of
 from condahub.net import mail
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,8 @@ def send_mail(user_id: int) -> int:
         return 0
     told = [item for item in items if _may_still(user, item)] if user.email and settings.CONDAHUB_EMAIL_ENABLED else []
     if told:
-        _send(user, told)
+        with translation.override(user.language or settings.LANGUAGE_CODE):
+            _send(user, told)
     told_ids = {item.pk for item in told}
     InboxItem.objects.filter(pk__in=told_ids).update(mail=MailState.SENT)
     InboxItem.objects.filter(pk__in=[item.pk for item in items if item.pk not in told_ids]).update(mail=MailState.NONE)
@@ -49,21 +53,31 @@ def _may_still(user: User, item: InboxItem) -> bool:
 
 
 def _send(user: User, items: list[InboxItem]) -> None:
-    first = items[0].event.sentence
-    subject = first if len(items) == 1 else f"{first} And {len(items) - 1} more."
+    subject = sentence_of(items[0].event)
+    if len(items) > 1:
+        subject = f"{subject} {_more(len(items) - 1)}"
     if len(subject) > MAX_SUBJECT_CHARS:
         subject = f"{subject[: MAX_SUBJECT_CHARS - 1]}…"
     mail.send(user.email, subject, _body(user, items))
 
 
 def _body(user: User, items: list[InboxItem]) -> str:
-    lines = [f"Hello {user.shown_name},", ""]
+    lines = [pgettext("mail", "Hello %(name)s,") % {"name": user.shown_name}, ""]
     for item in items[:MAX_EVENTS]:
-        lines += [f"{item.event.at:%Y-%m-%d %H:%M} UTC  {item.event.severity.upper()}", f"  {item.event.sentence}", ""]
+        lines += [f"{item.event.at:%Y-%m-%d %H:%M} UTC  {_grave(item.event.severity)}", f"  {sentence_of(item.event)}", ""]
     if len(items) > MAX_EVENTS:
-        lines += [f"And {len(items) - MAX_EVENTS} more.", ""]
-    lines += ["What you are told of, and how, is yours to change in your subscriptions on the hub:", settings.CONDAHUB_PUBLIC_URL]
-    return "\n".join(lines)
+        lines += [_more(len(items) - MAX_EVENTS), ""]
+    lines.append(gettext("What you are told of, and how, is yours to change in your subscriptions on the hub:"))
+    return "\n".join([*lines, settings.CONDAHUB_PUBLIC_URL])
+
+
+def _more(number: int) -> str:
+    return ngettext("And %(number)s more.", "And %(number)s more.", number) % {"number": number}
+
+
+def _grave(severity: str) -> str:
+    said = {"info": pgettext("severity", "INFO"), "warning": pgettext("severity", "WARNING"), "error": pgettext("severity", "ERROR")}
+    return said.get(severity, severity.upper())
 
 
 def send_all_due() -> int:

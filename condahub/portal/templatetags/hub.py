@@ -11,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from condahub.events.models import Event
+from condahub.events.words import sentence_of
 from condahub.portal import registry, states, wording
 
 register = template.Library()
@@ -78,6 +80,12 @@ def ago(moment: datetime | None) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S} UTC", wording.ago(moment)
     )
+
+
+@register.filter
+def told(event: Event) -> str:
+    """What an event says, in the page's language."""
+    return sentence_of(event)
 
 
 @register.filter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponseBase
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts import access, places
 from condahub.accounts.access import Held
@@ -16,7 +17,11 @@ from condahub.portal.organization_frame import found_organization, organization_
 from condahub.portal.page import PortalRequest, asked, page, show
 
 MAX_PEOPLE = 500
-SOURCES = {**dict(GrantSource.choices), "personal": "The person whose organization it is"}
+SOURCES = {
+    **dict(GrantSource.choices),
+    GrantSource.MANUAL.value: gettext_lazy("By hand"),
+    "personal": gettext_lazy("The person whose organization it is"),
+}
 
 
 @page()
@@ -46,13 +51,21 @@ def _rows(held: list[Held]) -> list[dict[str, Any]]:
     environments = places.names_of(places.ENVIRONMENT, [one.environment_id for one in held])
     rows = []
     for one in held:
-        where = "everything in this organization"
-        if one.level is Level.ENVIRONMENT:
-            where = f"the environment {environments.get(one.environment_id or 0, 'that is gone since')}"
-        elif one.channel_id is not None:
-            where = f"the channel {channels.get(one.channel_id, 'that is gone since')}"
-        if one.package_name:
-            where = f"the package {one.package_name} in {where}"
-        why = f"by the team {one.team}" if one.team else SOURCES.get(one.source, one.source)
+        where = _where(one, channels, environments)
+        why = gettext("by the team %(team)s") % {"team": one.team} if one.team else SOURCES.get(one.source, one.source)
         rows.append({"role": one.role, "where": where, "why": why, "permissions": sorted(one.permissions)})
     return rows
+
+
+def _where(one: Held, channels: dict[int, str], environments: dict[int, str]) -> str:
+    if one.level is Level.ENVIRONMENT:
+        name = environments.get(one.environment_id or 0)
+        return gettext("the environment %(name)s") % {"name": name} if name else gettext("the environment that is gone since")
+    if one.channel_id is None:
+        return gettext("everything in this organization")
+    named = {"package": one.package_name, "channel": channels.get(one.channel_id)}
+    if one.package_name:
+        if named["channel"]:
+            return gettext("the package %(package)s in the channel %(channel)s") % named
+        return gettext("the package %(package)s in the channel that is gone since") % named
+    return gettext("the channel %(channel)s") % named if named["channel"] else gettext("the channel that is gone since")

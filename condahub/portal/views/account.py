@@ -6,7 +6,8 @@ from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpResponseBase
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext, ngettext
 
 from condahub.accounts import places, selectors, services
 from condahub.accounts.actors import Limit
@@ -18,6 +19,7 @@ from condahub.audit.context import address_of
 from condahub.errors import HubError, Unprocessable
 from condahub.portal import paging, registry
 from condahub.portal.forms import PasswordForm, ProfileForm, TokenForm
+from condahub.portal.language import language_of
 from condahub.portal.page import PortalRequest, done, failed, page, person, safe_next, show
 from condahub.portal.shell import THEME_COOKIE, THEMES
 
@@ -27,7 +29,7 @@ YEAR_SECONDS = 31_536_000
 @page(methods=("GET", "HEAD", "POST"))
 def profile(request: PortalRequest) -> HttpResponseBase:
     user = person(request)
-    form = ProfileForm(request.POST or None, initial={"display_name": user.display_name, "email": user.email})
+    form = ProfileForm(request.POST or None, initial={"display_name": user.display_name, "email": user.email, "language": user.language})
     if settings.CONDAHUB_EMAIL_ENABLED:
         # Then an address is verified first, on the page of its own.
         del form.fields["email"]
@@ -35,7 +37,9 @@ def profile(request: PortalRequest) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             services.update_user(actor=request.actor, user=user, **form.cleaned_data)
-            return done(request, reverse("portal:account"), "Your profile is saved.")
+            # What is said of it is the first sentence in the language that was chosen.
+            with translation.override(language_of(request)):
+                return done(request, reverse("portal:account"), gettext("Your profile is saved."))
         except HubError as refused:
             error = refused
     password_form = PasswordForm() if local.may_have_password(user) else None
@@ -49,19 +53,19 @@ def password(request: PortalRequest) -> HttpResponseBase:
     path = reverse("portal:account")
     try:
         if not form.is_valid():
-            raise Unprocessable("Both passwords are needed.", hint="Type the present one and the new one.")
+            raise Unprocessable(gettext("Both passwords are needed."), hint=gettext("Type the present one and the new one."))
         if not local.may_have_password(user):
-            raise Unprocessable("This account has no password here.", hint="Change it where you sign in.")
+            raise Unprocessable(gettext("This account has no password here."), hint=gettext("Change it where you sign in."))
         address = address_of(request.META)
         patience.require_patience(user.username, address)
         if not user.check_password(form.cleaned_data["current"]):
             patience.note_failure(user.username, address)
-            raise Unprocessable("The current password is not right.", hint="Nothing was changed.")
+            raise Unprocessable(gettext("The current password is not right."), hint=gettext("Nothing was changed."))
         services.set_password(actor=request.actor, user=user, password=form.cleaned_data["new"])
     except HubError as error:
         return failed(request, path, error)
     update_session_auth_hash(request, user)
-    return done(request, path, "Your password is changed. Other browsers are signed out.")
+    return done(request, path, gettext("Your password is changed. Other browsers are signed out."))
 
 
 @page(anonymous=True, methods=("POST",))
@@ -110,13 +114,15 @@ def revoke_token(request: PortalRequest, number: int) -> HttpResponseBase:
     path = safe_next(request, reverse("portal:tokens"))
     token = selectors.visible_tokens(request.actor).filter(pk=number).first()
     if token is None:
-        return failed(request, path, HubError("There is no such token, or it is not yours."))
+        return failed(request, path, HubError(gettext("There is no such token, or it is not yours.")))
     try:
         services.revoke_token(actor=request.actor, token=token)
     except HubError as error:
         return failed(request, path, error)
-    whose = "" if token.owner_id == user.pk else f" of {token.owner.username}"
-    return done(request, path, f"The token '{token.name}'{whose} is revoked; within 10 seconds it opens nothing any more.")
+    said = gettext("The token '%(name)s' is revoked; within 10 seconds it opens nothing any more.")
+    if token.owner_id != user.pk:
+        said = gettext("The token '%(name)s' of %(owner)s is revoked; within 10 seconds it opens nothing any more.")
+    return done(request, path, said % {"name": token.name, "owner": token.owner.username})
 
 
 def create_from(request: PortalRequest, form: TokenForm, *, owner: User) -> NewToken:
@@ -152,7 +158,7 @@ def token_rows(rows: list[ApiToken]) -> list[dict[str, object]]:
     now = timezone.now()
     made = []
     for token in rows:
-        where = [names.get(limit.channel_id or 0, "a channel that is gone") for limit in token.limits.all() if limit.channel_id]
+        where = [names.get(limit.channel_id or 0, gettext("a channel that is gone")) for limit in token.limits.all() if limit.channel_id]
         state = "revoked" if token.revoked_at else "active" if token.is_live(now) else "expired"
         made.append({"token": token, "state": state, "where": where, "what": purpose_of(token)})
     return made
@@ -164,4 +170,4 @@ def purpose_of(token: ApiToken) -> str:
     for name, bundle in SCOPE_BUNDLES.items():
         if scopes == bundle:
             return name
-    return f"{len(scopes)} permissions"
+    return ngettext("%(number)s permission", "%(number)s permissions", len(scopes)) % {"number": len(scopes)}

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.http import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext
 
 from condahub.errors import HubError
 from condahub.jobs import selectors as job_selectors
@@ -44,7 +46,7 @@ def search(request: PortalRequest) -> HttpResponseBase:
         found = registry.search(request.actor, text, FOUND_WHILE_TYPING if typing else FOUND_OF_A_KIND)
     context = {"text": text, "found": found, "too_short": 0 < len(text) < MIN_SEARCH_CHARS, "limit": FOUND_OF_A_KIND}
     response = show(request, "portal/parts/suggestions.html" if typing else "portal/search.html", context)
-    response.headers["Vary"] = "HX-Target, Cookie"
+    patch_vary_headers(response, ("HX-Target", "Cookie"))
     return response
 
 
@@ -85,8 +87,8 @@ def job_cancel(request: PortalRequest, number: int) -> HttpResponseBase:
     path = reverse("portal:job", args=[number])
     try:
         if not jobs.may_cancel(request.actor, found):
-            raise HubError("This job has ended, or you may not stop it.", code="forbidden", status=403)
+            raise HubError(gettext("This job has ended, or you may not stop it."), code="forbidden", status=403)
         job_services.cancel(request.actor, found)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, "The job is asked to stop.")
+    return done(request, path, gettext("The job is asked to stop."))

@@ -6,6 +6,7 @@ from django import forms
 from django.http import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from condahub.errors import HubError, NotFound, Unprocessable
 from condahub.events import selectors
@@ -19,18 +20,19 @@ from condahub.portal.organization_frame import found_organization
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 
 MOST_SHOWN_UNREAD = 99
-WAYS = [(Way.INBOX.value, "in the inbox"), (Way.EMAIL.value, "by e-mail")]
+WAYS = [(Way.INBOX.value, gettext_lazy("in the inbox")), (Way.EMAIL.value, gettext_lazy("by e-mail"))]
 
 
 class SubscriptionForm(HubForm):
-    types = forms.MultipleChoiceField(label="Of what", widget=forms.CheckboxSelectMultiple)
-    way = forms.ChoiceField(choices=WAYS, label="How")
-    organization = forms.CharField(required=False, max_length=64, label="Only of the organization", help_text="Empty: of all I may see.")
+    types = forms.MultipleChoiceField(label=gettext_lazy("Of what"), widget=forms.CheckboxSelectMultiple)
+    way = forms.ChoiceField(choices=WAYS, label=gettext_lazy("How"))
+    organization = forms.CharField(
+        required=False, max_length=64, label=gettext_lazy("Only of the organization"), help_text=gettext_lazy("Empty: of all I may see.")
+    )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        every = [(ANY_TYPE, "Everything there is and will be"), *((one.name, one.description) for one in known_types())]
-        self.fields["types"].choices = every  # type: ignore[attr-defined]
+        self.fields["types"].choices = type_choices()  # type: ignore[attr-defined]
 
 
 @page()
@@ -56,7 +58,11 @@ def read(request: PortalRequest) -> HttpResponseBase:
     number = request.POST.get("item", "")
     ids = [int(number)] if number.isascii() and number.isdigit() and len(number) < 19 else None
     count = services.mark_read(actor=request.actor, ids=ids)
-    return done(request, reverse("portal:inbox"), "" if ids is not None else f"{count} marked as read.")
+    return done(
+        request,
+        reverse("portal:inbox"),
+        "" if ids is not None else ngettext("%(number)s marked as read.", "%(number)s marked as read.", count) % {"number": count},
+    )
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -69,12 +75,14 @@ def subscription_list(request: PortalRequest) -> HttpResponseBase:
             name = form.cleaned_data["organization"].strip()
             on = found_organization(request.actor, name).access_target if name else None
             subscriptions.subscribe(actor=request.actor, types=form.cleaned_data["types"], way=form.cleaned_data["way"], on=on)
-            return done(request, reverse("portal:subscriptions"), "You will be told.")
+            return done(request, reverse("portal:subscriptions"), gettext("You will be told."))
         except HubError as refused:
             error = refused
     elif request.method == "POST":
-        error = Unprocessable("Choose at least one thing to be told of.")
-    rows = [{"one": one, "types": _described(one.type_names)} for one in selectors.subscriptions_of(request.actor)]
+        error = Unprocessable(gettext("Choose at least one thing to be told of."))
+    rows = [
+        {"one": one, "types": _described(one.type_names), "way": _way_said(one.way)} for one in selectors.subscriptions_of(request.actor)
+    ]
     return show(request, "portal/account/subscriptions.html", {"form": form, "rows": rows, "tab": "subscriptions"}, error=error)
 
 
@@ -84,16 +92,26 @@ def unsubscribe(request: PortalRequest, number: int) -> HttpResponseBase:
     try:
         found = selectors.subscriptions_of(request.actor).filter(pk=number).first()
         if found is None:
-            raise NotFound("There is no such subscription of yours.")
+            raise NotFound(gettext("There is no such subscription of yours."))
         subscriptions.unsubscribe(actor=request.actor, subscription=found)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, "You will not be told of it any more.")
+    return done(request, path, gettext("You will not be told of it any more."))
+
+
+def type_choices() -> list[tuple[str, str]]:
+    """What there is to be told of, in the page's language."""
+    every = gettext("Everything there is and will be")
+    return [(ANY_TYPE, every), *((one.name, gettext(one.description)) for one in known_types())]
+
+
+def _way_said(way: str) -> str:
+    return {Way.INBOX.value: gettext("Inbox"), Way.EMAIL.value: gettext("E-mail"), Way.WEBHOOK.value: gettext("Webhook")}.get(way, way)
 
 
 def _described(names: list[str]) -> list[str]:
-    known = {one.name: one.description for one in known_types()}
-    return ["Everything"] if ANY_TYPE in names else [known.get(name, name) for name in names]
+    known = {one.name: gettext(one.description) for one in known_types()}
+    return [gettext("Everything")] if ANY_TYPE in names else [known.get(name, name) for name in names]
 
 
 def _target(object_type: str, object_name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from condahub.accounts import selectors, services
 from condahub.accounts.api import lookups
@@ -25,7 +26,9 @@ def invite(request: PortalRequest, organization: str) -> HttpResponseBase:
     path = reverse("portal:organization_members", args=[found.name])
     form = InvitationForm(request.POST)
     if not form.is_valid():
-        return failed(request, path, HubError("An address and what it is offered are needed.", hint="Nobody was invited."))
+        return failed(
+            request, path, HubError(gettext("An address and what it is offered are needed."), hint=gettext("Nobody was invited."))
+        )
     kind, _, name = form.cleaned_data["gives"].partition(":")
     try:
         team = lookups.team_of(request.actor, found, name) if kind == "team" else None
@@ -33,7 +36,7 @@ def invite(request: PortalRequest, organization: str) -> HttpResponseBase:
         made = services.invite(actor=request.actor, organization=found, email=form.cleaned_data["email"], role=role, team=team)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"{made.email} is invited: the mail is on its way.")
+    return done(request, path, gettext("%(address)s is invited: the mail is on its way.") % {"address": made.email})
 
 
 @page(methods=("POST",))
@@ -43,11 +46,11 @@ def revoke(request: PortalRequest, organization: str, number: int) -> HttpRespon
     try:
         sent = selectors.invitations_of(request.actor, found).filter(pk=number).first()
         if sent is None:
-            raise NotFound("There is no such invitation.", hint="It was accepted, taken back or is too old.")
+            raise NotFound(gettext("There is no such invitation."), hint=gettext("It was accepted, taken back or is too old."))
         services.revoke_invitation(actor=request.actor, invitation=sent)
     except HubError as error:
         return failed(request, path, error)
-    return done(request, path, f"The invitation of {sent.email} is taken back.")
+    return done(request, path, gettext("The invitation of %(address)s is taken back.") % {"address": sent.email})
 
 
 @page(anonymous=True)
@@ -81,5 +84,7 @@ def invitation(request: PortalRequest) -> HttpResponseBase:
 
 
 def _welcome(found: Invitation) -> str:
-    where = f"the team {found.team.slug} of {found.organization.name}" if found.team is not None else found.organization.name
-    return f"You are in {where} now."
+    named = {"organization": found.organization.name, "team": found.team.slug if found.team is not None else ""}
+    if found.team is not None:
+        return gettext("You are in the team %(team)s of %(organization)s now.") % named
+    return gettext("You are in %(organization)s now.") % named

@@ -11,6 +11,7 @@ from django.conf import settings as hub_settings
 from django.db.models import Q
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from condahub.accounts import selectors, services
 from condahub.accounts.api import lookups
@@ -55,7 +56,7 @@ def organization_new(request: PortalRequest) -> HttpResponseBase:
         try:
             with slow_probing(request):
                 made = services.create_organization(actor=request.actor, **form.cleaned_data)
-            return done(request, _path(made), f"The organization '{made.name}' is there. Add its people next.")
+            return done(request, _path(made), gettext("The organization '%(name)s' is there. Add its people next.") % {"name": made.name})
         except HubError as refused:
             error = refused
     return show(request, "portal/organizations/new.html", {"form": form}, error=error)
@@ -82,7 +83,8 @@ def members(request: PortalRequest, organization: str) -> HttpResponseBase:
         try:
             user = selectors.user_for_grant(request.actor, form.cleaned_data["username"], found)
             services.grant(actor=request.actor, on=found, user=user, role=form.cleaned_data["role"], object_name=found.name)
-            return done(request, _path(found, "members"), f"{user.username} is {form.cleaned_data['role']} now.")
+            said = gettext("%(name)s is %(role)s now.") % {"name": user.username, "role": gettext(form.cleaned_data["role"])}
+            return done(request, _path(found, "members"), said)
         except HubError as refused:
             error = refused
     grants = selectors.grants_on(request.actor, found)
@@ -108,7 +110,8 @@ def grant_revoke(request: PortalRequest, organization: str, number: int) -> Http
     def revoke() -> str:
         given = lookups.grant_of(request.actor, found, number)
         services.revoke_grant(actor=request.actor, grant=given, object_name=found.name)
-        return f"{given.user or given.team} is not {given.role} by that grant any more."
+        named = {"name": given.user or given.team, "role": gettext(given.role)}
+        return gettext("%(name)s is not %(role)s by that grant any more.") % named
 
     return _tried(request, _path(found, "members") if can(request.actor, Permission.MEMBER_READ, found) else "/ui/", revoke)
 
@@ -121,7 +124,7 @@ def teams(request: PortalRequest, organization: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             made = services.create_team(actor=request.actor, organization=found, **form.cleaned_data)
-            return done(request, _path(found, "teams"), f"The team '{made.slug}' is there. Add people to it.")
+            return done(request, _path(found, "teams"), gettext("The team '%(name)s' is there. Add people to it.") % {"name": made.slug})
         except HubError as refused:
             error = refused
     rows = list(selectors.teams_of(request.actor, found).prefetch_related("group__user_set"))
@@ -147,14 +150,14 @@ def team_change(request: PortalRequest, organization: str, slug: str) -> HttpRes
         verb, name = request.POST.get("verb", ""), request.POST.get("username", "").strip()
         if verb == "delete":
             services.delete_team(actor=request.actor, team=team)
-            return f"The team '{slug}' is gone; its people stay."
+            return gettext("The team '%(name)s' is gone; its people stay.") % {"name": slug}
         if verb == "add":
             services.add_member(actor=request.actor, team=team, user=selectors.user_for_grant(request.actor, name, found))
-            return f"{name} is in the team '{slug}' now."
+            return gettext("%(name)s is in the team '%(team)s' now.") % {"name": name, "team": slug}
         if verb == "remove":
             services.remove_member(actor=request.actor, team=team, user=lookups.member_of(request.actor, found, name))
-            return f"{name} is not in the team '{slug}' any more."
-        raise Unprocessable("Nothing was chosen.")
+            return gettext("%(name)s is not in the team '%(team)s' any more.") % {"name": name, "team": slug}
+        raise Unprocessable(gettext("Nothing was chosen."))
 
     return _tried(request, _path(found, "teams"), change)
 
@@ -167,7 +170,8 @@ def robots(request: PortalRequest, organization: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             made = services.create_robot(actor=request.actor, organization=found, name=form.cleaned_data["name"])
-            return done(request, _path(found, "robots"), f"'{made.username}' is there. Give it a role under Members, and a token.")
+            said = gettext("'%(name)s' is there. Give it a role under Members, and a token.") % {"name": made.username}
+            return done(request, _path(found, "robots"), said)
         except HubError as refused:
             error = refused
     accounts = list(selectors.robots_of(request.actor, found).order_by("username")[:200])
@@ -208,7 +212,7 @@ def robot_deactivate(request: PortalRequest, organization: str, robot: str) -> H
     def deactivate() -> str:
         account: User = lookups.robot_of(request.actor, found, robot)
         services.deactivate_user(actor=request.actor, user=account)
-        return f"'{account.username}' is deactivated, and all its tokens are revoked."
+        return gettext("'%(name)s' is deactivated, and all its tokens are revoked.") % {"name": account.username}
 
     return _tried(request, _path(found, "robots"), deactivate)
 
@@ -234,7 +238,7 @@ def settings(request: PortalRequest, organization: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             services.update_organization(actor=request.actor, organization=found, **form.cleaned_data)
-            return done(request, _path(found, "settings"), "Saved.")
+            return done(request, _path(found, "settings"), gettext("Saved."))
         except HubError as refused:
             error = refused
     return show(request, "portal/organizations/settings.html", {**organization_head(request, found, "settings"), "form": form}, error=error)
@@ -267,7 +271,7 @@ class slow_probing:
 
     def __enter__(self) -> None:
         if probing.is_spent(self._key):
-            raise Throttled("Too many names were not available.", hint="Wait ten minutes, then try again.")
+            raise Throttled(gettext("Too many names were not available."), hint=gettext("Wait ten minutes, then try again."))
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, HubError) and error.code == probing.PROBED_CODE:

@@ -21,6 +21,7 @@ from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 from requests import RequestException
 
 from condahub.accounts.models import DirectoryAccount
@@ -45,7 +46,8 @@ def dressed(view: View) -> Any:
         except RequestException as error:
             log.warning("A provider of sign-ins does not answer: %s", type(error).__name__)
             response = _refused(
-                request, Unavailable("That provider does not answer.", hint="Try again, or sign in another way.", status=502)
+                request,
+                Unavailable(gettext("That provider does not answer."), hint=gettext("Try again, or sign in another way."), status=502),
             )
         except HubError as error:
             response = _refused(request, error)
@@ -126,7 +128,8 @@ def email(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseRedirect(reverse("portal:account"))
     if "action_primary" in request.POST and not _has_verified(request):
         # Allauth would take it as long as no address is verified.
-        return failed(request, reverse("account_email"), Conflict("That address is not verified yet.", hint="Follow the link in the mail."))
+        unverified = Conflict(gettext("That address is not verified yet."), hint=gettext("Follow the link in the mail."))
+        return failed(request, reverse("account_email"), unverified)
     answer: HttpResponseBase = account_views.email(request)
     return answer
 

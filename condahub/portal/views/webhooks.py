@@ -5,28 +5,30 @@ from __future__ import annotations
 from django import forms
 from django.http import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts.models import Organization
 from condahub.errors import HubError, NotFound, Unprocessable
 from condahub.events import selectors
 from condahub.events.models import Webhook
 from condahub.events.services import webhooks as services
-from condahub.events.types import ANY_TYPE, known_types
 from condahub.portal import paging
 from condahub.portal.forms import HubForm
 from condahub.portal.organization_frame import kept_organization, organization_head
 from condahub.portal.page import PortalRequest, done, failed, page, show
+from condahub.portal.views.inbox import type_choices
 
 
 class WebhookForm(HubForm):
-    name = forms.CharField(max_length=services.MAX_NAME_CHARS, label="Name")
-    url = forms.CharField(max_length=2000, label="Address", help_text="Each event is sent there as signed JSON.")
-    types = forms.MultipleChoiceField(label="Of what", widget=forms.CheckboxSelectMultiple)
+    name = forms.CharField(max_length=services.MAX_NAME_CHARS, label=gettext_lazy("Name"))
+    url = forms.CharField(
+        max_length=2000, label=gettext_lazy("Address"), help_text=gettext_lazy("Each event is sent there as signed JSON.")
+    )
+    types = forms.MultipleChoiceField(label=gettext_lazy("Of what"), widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        every = [(ANY_TYPE, "Everything there is and will be"), *((one.name, one.description) for one in known_types())]
-        self.fields["types"].choices = every  # type: ignore[attr-defined]
+        self.fields["types"].choices = type_choices()  # type: ignore[attr-defined]
 
 
 @page(methods=("GET", "HEAD", "POST"))
@@ -42,7 +44,7 @@ def webhook_list(request: PortalRequest, organization: str) -> HttpResponseBase:
         except HubError as refused:
             error = refused
     elif request.method == "POST":
-        error = Unprocessable("Name it, give its address, and choose at least one thing to be told of.")
+        error = Unprocessable(gettext("Name it, give its address, and choose at least one thing to be told of."))
     context = {**organization_head(request, found, "webhooks"), "webhooks": list(selectors.webhooks_of(found)), "form": form}
     response = show(request, "portal/organizations/webhooks.html", {**context, "secret": secret}, error=error)
     if secret:
@@ -62,7 +64,7 @@ def webhook(request: PortalRequest, organization: str, number: int) -> HttpRespo
         try:
             if verb == "delete":
                 services.delete_webhook(actor=request.actor, webhook=one)
-                return done(request, reverse("portal:webhooks", args=[found.name]), f"'{one.name}' is gone.")
+                return done(request, reverse("portal:webhooks", args=[found.name]), gettext("'%(name)s' is gone.") % {"name": one.name})
             if verb == "rotate":
                 secret = services.rotate_secret(actor=request.actor, webhook=one).secret
             else:
@@ -80,22 +82,22 @@ def webhook(request: PortalRequest, organization: str, number: int) -> HttpRespo
 def _change(request: PortalRequest, one: Webhook, verb: str) -> str:
     if verb in ("on", "off"):
         services.update_webhook(actor=request.actor, webhook=one, is_active=verb == "on")
-        return "It is told again." if verb == "on" else "It is told nothing any more."
+        return gettext("It is told again.") if verb == "on" else gettext("It is told nothing any more.")
     if verb == "test":
         services.send_test(actor=request.actor, webhook=one)
-        return "A test event is on its way; the log below says how it went."
+        return gettext("A test event is on its way; the log below says how it went.")
     if verb == "redeliver":
         number = request.POST.get("delivery", "")
         delivery = selectors.deliveries_of(one).filter(pk=int(number)).first() if number.isascii() and number.isdigit() else None
         if delivery is None:
-            raise NotFound("There is no such delivery.")
+            raise NotFound(gettext("There is no such delivery."))
         services.redeliver(actor=request.actor, delivery=delivery)
-        return "It is sent again."
-    raise Unprocessable("Nothing was chosen.")
+        return gettext("It is sent again.")
+    raise Unprocessable(gettext("Nothing was chosen."))
 
 
 def _webhook(organization: Organization, number: int) -> Webhook:
     found = selectors.webhooks_of(organization).filter(pk=number).first()
     if found is None:
-        raise NotFound("There is no such webhook.", hint="It may have been deleted.")
+        raise NotFound(gettext("There is no such webhook."), hint=gettext("It may have been deleted."))
     return found

@@ -3,6 +3,7 @@
   "use strict";
   const root = document.documentElement;
   root.classList.add("has-scripts");
+  const words = document.currentScript.dataset;
 
   async function copied(text) {
     try {
@@ -27,7 +28,7 @@
       const done = await copied(button.dataset.copy);
       const label = button.querySelector("span");
       const before = label.textContent;
-      label.textContent = done ? "Copied" : "Select it and press Ctrl+C";
+      label.textContent = done ? words.copied : words.select;
       button.classList.toggle("is-copied", done);
       setTimeout(() => { label.textContent = before; button.classList.remove("is-copied"); }, 1800);
     }
@@ -40,7 +41,7 @@
   // A form that can't be undone asks first.
   document.addEventListener("submit", (event) => {
     const verb = event.target.querySelector("select[name=verb]");
-    const question = event.target.dataset.ask || (verb && verb.value === "purge" ? "The bytes will be gone for good. Purge?" : "");
+    const question = event.target.dataset.ask || (verb && verb.value === "purge" ? words.purge : "");
     if (question && !confirm(question)) event.preventDefault();
   });
 

@@ -1,0 +1,41 @@
+"""What events say, in the language of whoever reads it; what is kept and what programs read is English."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext, pgettext_lazy
+
+from condahub.events.models import MAX_SENTENCE_CHARS, Event
+from condahub.events.types import type_named
+
+# What stands in the sentences beside names, numbers and reasons.
+_VALUES: dict[str, Promise] = {
+    "held": pgettext_lazy("event", "held"),
+    "live": pgettext_lazy("event", "live"),
+    "yanked": pgettext_lazy("event", "yanked"),
+    "deleted": pgettext_lazy("event", "deleted"),
+    "purged": pgettext_lazy("event", "purged"),
+    "approved": pgettext_lazy("event", "approved"),
+    "refused": pgettext_lazy("event", "refused"),
+}
+_WORDS_OF = ("state", "answer")
+
+
+def sentence_of(event: Event) -> str:
+    """The event's sentence; as it was written where its type, or what the type says now, needs more than is known of it."""
+    try:
+        event_type = type_named(event.type)
+    except LookupError:
+        return event.sentence
+    template = gettext(event_type.sentence)
+    if template == event_type.sentence:
+        return event.sentence
+    values: dict[str, object] = {**event.payload, "object": event.object_name, "actor": event.actor_label}
+    if "organization" in event_type.fields and event.organization is not None:
+        values["organization"] = event.organization.name
+    for name in _WORDS_OF:
+        values[name] = str(_VALUES.get(str(values.get(name, "")), values.get(name, "")))
+    try:
+        return template.format_map(values)[:MAX_SENTENCE_CHARS]
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return event.sentence
