@@ -9,7 +9,7 @@ from typing import Any
 from condahub.accounts.models import Organization
 from environments_app.artifacts.services import ON_DEMAND
 from environments_app.artifacts.services import listed as listed_artifacts
-from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState, Specification
+from environments_app.models import ArtifactKind, ArtifactState, Build, BuildPackage, BuildState
 
 STATUS = {
     BuildState.QUEUED.value: "QUEUED",
@@ -90,22 +90,25 @@ def build_in_full(row: Build) -> dict[str, Any]:
         {"id": number, "artifact_type": ARTIFACT_TYPES[kind], "key": f"build/{row.pk}/{kind}"}
         for number, kind in enumerate((kind for kind in ARTIFACT_TYPES if kind in there), start=1)
     ]
-    return {**build(row), "specification": specification(row.specification), "build_artifacts": listed}
+    return {**build(row), "specification": specification(row), "build_artifacts": listed}
 
 
-def specification(row: Specification) -> dict[str, Any]:
+def specification(build: Build) -> dict[str, Any]:
+    row = build.specification
     asked = row.canonical
+    # A specification here may leave its name to the address that it is sent to, and a lock file has none; there it is the environment's.
+    name = asked.get("name") or build.environment.name
     dependencies: list[Any] = list(asked.get("dependencies", []))
     if asked.get("pip"):
         dependencies.append({"pip": asked["pip"]})
     return {
         "id": row.pk,
-        "name": asked.get("name", ""),
+        "name": name,
         "spec": {
             "channels": asked.get("channels", []),
             "dependencies": dependencies,
             "description": asked.get("description", ""),
-            "name": asked.get("name", ""),
+            "name": name,
             "prefix": None,
             "variables": asked.get("variables") or None,
         },

@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from channels_app.models import PackageFile
 from condahub.accounts import services
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import SYSTEM, Actor
@@ -101,6 +102,22 @@ def test_an_environment_can_be_posted_as_an_object(world: World, store: Stores) 
     assert told.status_code == 200
     build = Build.objects.get(pk=told.json()["data"]["build_id"])
     assert build.request["pip"] == ["requests"] and str(build.environment) == "acme/made"
+
+
+def test_a_lock_file_is_posted_under_a_name_of_its_own(world: World, store: Stores) -> None:
+    package = PackageFile.objects.get(filename="open-1.0-0.conda")
+    lock = f"@EXPLICIT\n{settings.CONDAHUB_PUBLIC_URL}/channels/outer/noarch/{package.filename}#{package.sha256}\n# platform: linux-64\n"
+    sent = {
+        "namespace": "acme",
+        "specification": lock,
+        "is_lockfile": True,
+        "environment_name": "exact",
+        "environment_description": "As it was.",
+    }
+    number = store("contributor")("POST", "specification/", sent).json()["data"]["build_id"]
+    shown = store("contributor").data(f"build/{number}")["specification"]
+    assert shown["name"] == shown["spec"]["name"] == "exact"
+    assert store("contributor").data("environment/acme/exact")["description"] == "As it was."
 
 
 @pytest.mark.parametrize(
