@@ -53,7 +53,8 @@ def _event_types() -> tuple[EventType, ...]:
             "environment.channel_withdrawn",
             "environment",
             gettext_noop(
-                "A channel of an environment can't be read any more by whoever built it; it is not rebuilt by itself until it is built anew."
+                "A channel of an environment can't be read any more by whoever built it; "
+                "it is not rebuilt by itself until it is built anew."
             ),
             gettext_noop("{object} is not rebuilt by itself any more: a channel that it is made of was withdrawn."),
             Permission.ENVIRONMENT_READ,
