@@ -12,7 +12,18 @@ from condahub.api.fields import Answer, HubSerializer, JsonObject, Text, WholeNu
 from condahub.jobs.api import JobError
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
-from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, RunState, RunTrigger, SyncRun, Upstream
+from mirrors_app.models import (
+    CredentialKind,
+    DeniedRule,
+    Mirror,
+    MirrorMode,
+    RemovedRule,
+    ReplacedRule,
+    RunState,
+    RunTrigger,
+    SyncRun,
+    Upstream,
+)
 from mirrors_app.selectors import STANDING_CHOICES
 from mirrors_app.services.mirrors import CHANGEABLE, MAX_CA_BUNDLE_CHARS, MAX_LOCK_CHARS, MAX_SUBDIRS, MAX_UPSTREAMS, UpstreamSpec
 
@@ -44,6 +55,7 @@ class MirrorSettings(HubSerializer):
     lock = Text(required=False, allow_blank=True, max_length=MAX_LOCK_CHARS, trim_whitespace=False, write_only=True)
     removed = serializers.ChoiceField(choices=RemovedRule.choices, required=False)
     replaced = serializers.ChoiceField(choices=ReplacedRule.choices, required=False)
+    denied = serializers.ChoiceField(choices=DeniedRule.choices, required=False, help_text="What policy denies: bring it, or leave it out.")
     shrink_share = serializers.FloatField(required=False, min_value=0, max_value=1)
     max_packages = WholeNumber(required=False, max_value=2**31 - 1, help_text="At most so many downloads in a run; 0: all.")
     schedule = Text(required=False, allow_blank=True, max_length=100, help_text='Five cron fields; "" is by hand only.')
@@ -160,6 +172,7 @@ class MirrorAnswer(Answer):
     admitted = AdmittedAnswer(many=True, help_text="What enters for a while whatever the filters say: approved requests.")
     removed = serializers.ChoiceField(choices=RemovedRule.choices)
     replaced = serializers.ChoiceField(choices=ReplacedRule.choices)
+    denied = serializers.ChoiceField(choices=DeniedRule.choices)
     shrink_share = serializers.FloatField()
     max_packages = serializers.IntegerField()
     schedule = serializers.CharField(allow_blank=True)

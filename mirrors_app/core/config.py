@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from mirrors_app.core.credentials import Credentials, split_credentials
 from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.core.fetch import FetchSettings
 from mirrors_app.core.filters import Filters
+from mirrors_app.core.records import UpstreamRecord
 
 PUBLIC_HOST = "https://conda.anaconda.org"
 SCHEMES = ("http", "https", "file", "s3")
@@ -30,7 +31,9 @@ class MirrorConfig:
     keeps the old ones aside; both are told. shrink_share: an index that loses more than this share of its records is held.
     approved: sha256 of indexes that may be followed though they are held (`missing:<subdir>` for one that is gone).
     lock: exactly these packages. max_packages: at most so many are fetched in a run; 0: all. shows_v3: whether the target has a place
-    for records of the section v3 (CEP-48), which older clients must not see among the others.
+    for records of the section v3 (CEP-48), which older clients must not see among the others. denied: of new records, those that the
+    target would show to nobody, with the reason: they are not fetched; asked in the target's thread. rules: changes when it may say
+    otherwise.
     """
 
     upstreams: tuple[str, ...]
@@ -45,6 +48,8 @@ class MirrorConfig:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     max_packages: int = 0
     shows_v3: bool = True
+    denied: Callable[[Sequence[UpstreamRecord]], Mapping[tuple[str, str], str]] | None = None
+    rules: str = ""
 
     def __post_init__(self) -> None:
         for url in self.upstreams:
@@ -63,7 +68,7 @@ class MirrorConfig:
 
     def decided_by(self) -> str:
         """Changes when a run with the same upstream would decide otherwise."""
-        return f"{self.filters.fingerprint()} {self.removed} {self.replaced}"
+        return f"{self.filters.fingerprint()} {self.removed} {self.replaced} {self.rules}".rstrip()
 
 
 def channel_address(text: str, given: Credentials | None = None, *, local: bool = False) -> tuple[str, Credentials]:

@@ -71,6 +71,7 @@ class Planner:
         if plan.held:
             return plan
         await asyncio.to_thread(self._decide, works, plan)
+        await self._leave_denied(works, plan)
         await self._sort(works, plan)
         return plan
 
@@ -219,6 +220,13 @@ class Planner:
             return
         decision = self.config.filters.decide(candidates)
         plan.left_out, plan.broken = decision.left_out, decision.broken
+
+    async def _leave_denied(self, works: Collection[SubdirWork], plan: Plan) -> None:
+        """Of new records alone: what is here stays, hidden."""
+        if (denied := self.config.denied) is None:
+            return
+        fresh = [one for work in works for one in work.diff.added if one.key not in plan.left_out and one.raw]
+        plan.left_out.update(await self.on_target(lambda: denied(fresh)))
 
     async def _sort(self, works: Collection[SubdirWork], plan: Plan) -> None:
         for work in works:

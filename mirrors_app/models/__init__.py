@@ -17,7 +17,7 @@ from mirrors_app.models.bundles import (
 )
 from mirrors_app.models.demand import Demand, Location
 from mirrors_app.models.files import MirroredFile, MirrorRefusal
-from mirrors_app.models.mirror import CredentialKind, Mirror, MirrorMode, RegisteredMirror, RemovedRule, ReplacedRule, Upstream
+from mirrors_app.models.mirror import CredentialKind, DeniedRule, Mirror, MirrorMode, RegisteredMirror, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.models.revisions import MirrorSubdir, UpstreamRevision
 from mirrors_app.models.runs import ENDED_STATES, PLAN_KIND, REFRESH_KIND, SYNC_KIND, RunState, RunTrigger, SyncRun
 
@@ -36,6 +36,7 @@ __all__ = [
     "BundleVerified",
     "CredentialKind",
     "Demand",
+    "DeniedRule",
     "ExportState",
     "ImportState",
     "Location",

@@ -36,6 +36,13 @@ class ReplacedRule(models.TextChoices):
     FOLLOW = "follow"
 
 
+class DeniedRule(models.TextChoices):
+    """Whether a run brings what policy denies for as long as its rules are as they are: it is shown to nobody in any case."""
+
+    BRING = "bring"
+    LEAVE = "leave"
+
+
 class CredentialKind(models.TextChoices):
     """How the hub proves to an upstream who it is."""
 
@@ -78,6 +85,7 @@ class Mirror(models.Model):
     lock = models.TextField(blank=True, editable=False)
     removed = models.CharField(max_length=4, choices=RemovedRule, default=RemovedRule.KEEP)
     replaced = models.CharField(max_length=6, choices=ReplacedRule, default=ReplacedRule.HOLD)
+    denied = models.CharField(max_length=5, choices=DeniedRule, default=DeniedRule.BRING)
     shrink_share = models.FloatField(default=DEFAULT_SHRINK_SHARE, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)])
     max_packages = models.PositiveIntegerField(default=0, help_text="At most so many are fetched in one run; 0: all.")
 

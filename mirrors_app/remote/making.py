@@ -35,6 +35,7 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--with-dependencies", is_flag=True, default=None, help="With what chosen packages need."),
         click.option("--lock", type=path, help="Exactly what a pixi.lock, conda-lock.yml or explicit file names."),
         click.option("--removed", type=click.Choice(["keep", "drop"]), help="What becomes of packages that the upstream removes."),
+        click.option("--denied", type=click.Choice(["bring", "leave"]), help="What becomes of packages that policy denies."),
         click.option("--schedule", metavar="CRON", help="Five cron fields: '30 2 * * *' is every night; '' is by hand only."),
         click.option("--time-zone", metavar="ZONE", help="Of the schedule, for example Europe/Berlin."),
         click.option(
@@ -107,7 +108,7 @@ def delete(session: Session, name: str, keep: bool, yes: bool) -> None:
 def _body(given: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What the REST API takes: the file's settings, and over them the options. now: the mirror that is changed, or {}."""
     body = _read_settings(given["file"]) if given["file"] is not None else {}
-    body |= {key: given[key] for key in ("mode", "removed", "schedule", "time_zone") if given[key] is not None}
+    body |= {key: given[key] for key in ("mode", "removed", "denied", "schedule", "time_zone") if given[key] is not None}
     if given["subdirs"]:
         body["subdirs"] = list(given["subdirs"])
     wanted = _filters(given)

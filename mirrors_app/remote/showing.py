@@ -14,7 +14,7 @@ from mirrors_app.remote.watching import WATCH_SECONDS
 
 STATES = click.Choice(["running", "ok", "partial", "held", "failed", "cancelled", "never", "paused"])
 _COUNTS = ("added", "changed", "removed", "kept_though_gone", "replaced", "refused")
-_SETTINGS = ("mode", "subdirs", "removed", "replaced", "schedule", "time_zone", "windows", "max_packages", "bytes_per_second")
+_SETTINGS = ("mode", "subdirs", "removed", "replaced", "denied", "schedule", "time_zone", "windows", "max_packages", "bytes_per_second")
 
 
 @click.command("list")

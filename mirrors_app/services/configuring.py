@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,8 @@ from mirrors_app.core.credentials import DEFAULT_REGION, Credentials
 from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.core.fetch import FetchSettings
 from mirrors_app.core.pace import Window
-from mirrors_app.models import Mirror, MirrorMode, Upstream
+from mirrors_app.models import DeniedRule, Mirror, MirrorMode, Upstream
+from mirrors_app.services.denying import denied_now
 from mirrors_app.services.filtering import read_filters
 
 PURPOSE = "mirror"
@@ -85,6 +87,7 @@ def fetch_settings(mirror: Mirror) -> Iterator[FetchSettings]:
 @contextmanager
 def core_config(mirror: Mirror, *, instead: Mapping[str, Any] | None = None) -> Iterator[MirrorConfig]:
     """All that a run is told. instead: filters to try. Raises BadConfiguration, Unsealable."""
+    leaves = mirror.denied == DeniedRule.LEAVE
     with fetch_settings(mirror) as fetch:
         yield MirrorConfig(
             upstreams=tuple(one.url for one in mirror.upstreams.all()),
@@ -99,6 +102,8 @@ def core_config(mirror: Mirror, *, instead: Mapping[str, Any] | None = None) -> 
             fetch=fetch,
             max_packages=mirror.max_packages,
             shows_v3=False,
+            denied=partial(denied_now, mirror) if leaves else None,
+            rules=f"policy {mirror.channel.policy_edit}" if leaves else "",
         )
 
 

@@ -23,7 +23,7 @@ from mirrors_app.core.errors import BadConfiguration
 from mirrors_app.core.pace import Window
 from mirrors_app.filling.rows import adopt
 from mirrors_app.lazy import ending
-from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
+from mirrors_app.models import CredentialKind, DeniedRule, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.services import configuring, filtering, runs, schedules
 
 MAX_UPSTREAMS = 16
@@ -33,7 +33,20 @@ MAX_CA_BUNDLE_CHARS = 2**20
 MAX_CONNECTIONS = 128
 # The settings that may be given to create_mirror and update_mirror; `proxy` only by IT staff.
 CHANGEABLE = frozenset(
-    {"mode", "subdirs", "filters", "lock", "removed", "replaced", "shrink_share", "max_packages", "schedule", "time_zone", "windows"}
+    {
+        "mode",
+        "subdirs",
+        "filters",
+        "lock",
+        "removed",
+        "replaced",
+        "denied",
+        "shrink_share",
+        "max_packages",
+        "schedule",
+        "time_zone",
+        "windows",
+    }
     | {"bytes_per_second", "connections", "proxy", "ca_bundle", "index_refresh_seconds", "negative_cache_seconds", "stale_after_seconds"}
 )
 _NUMBERS = {
@@ -44,7 +57,7 @@ _NUMBERS = {
     "negative_cache_seconds": (0, 7 * 86400),
     "stale_after_seconds": (1, 30 * 86400),
 }
-_CHOICES = {"mode": MirrorMode, "removed": RemovedRule, "replaced": ReplacedRule}
+_CHOICES = {"mode": MirrorMode, "removed": RemovedRule, "replaced": ReplacedRule, "denied": DeniedRule}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

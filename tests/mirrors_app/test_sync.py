@@ -20,6 +20,7 @@ from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor
 from condahub.errors import Conflict
 from condahub.events.models import Event
+from condahub.jobs.models import Job
 from condahub.jobs.runner import drain
 from condahub.ops import gc
 from condahub.storage.blobs import blobs
@@ -433,6 +434,36 @@ def test_what_an_index_cannot_show_is_told_and_kept_raw(
     assert selectors.unshown_keys(mirror)["linux-64"] == ["info.channel_relations", "unknown"]
     raw = ChannelTarget(mirror).pinned("linux-64")
     assert raw is not None and b'"unknown"' in zstandard.decompress(raw)
+
+
+@pytest.mark.parametrize("form", ["shards", "zst"])
+def test_what_policy_denies_is_left_out_where_the_mirror_says_so(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, form: str
+) -> None:
+    channel.forms = {form}
+    for path in (channel.folder / "linux-64").glob("repodata*"):
+        path.unlink()
+    channel.records["linux-64"]["tool-1.0-0.conda"]["license"] = "LicenseRef-Ours"
+    channel.write()
+    mirror = make_mirror(staff, organization, server.url, denied="leave")
+    deny = {"licenses": {"denied": ["LicenseRef-*"]}}
+    set_policy(actor=staff, scope=Scope.of_channel(mirror.channel), rules=deny)
+    job = runs.ask_plan(actor=staff, mirror=mirror, filters=None)
+    drain("heavy")
+    planned = Job.objects.get(pk=job.pk).result
+    assert planned["left_out"] == {"files": 1, "reasons": {"denied by policy (licenses)": 1}} and planned["fetch"]["files"] == 3
+    entry = run(staff, mirror)
+    assert (entry.state, entry.added, entry.report["left_out"]) == ("ok", 3, {"denied by policy (licenses)": 1})
+    assert "/linux-64/tool-1.0-0.conda" not in server.packages()
+    # Once nothing denies it any more it comes, though the upstream is as it was.
+    set_policy(actor=staff, scope=Scope.of_channel(mirror.channel), rules={})
+    entry = run(staff, mirror)
+    assert (entry.state, entry.added) == ("ok", 1) and "tool-1.0-0.conda" in shown(mirror)
+    # What is here stays, hidden.
+    set_policy(actor=staff, scope=Scope.of_channel(mirror.channel), rules=deny)
+    drain("quick")
+    assert run(staff, mirror).removed == 0 and states(mirror)["tool-1.0-0.conda"] == ["live"]
+    assert "tool-1.0-0.conda" not in shown(mirror)
 
 
 @pytest.mark.parametrize("form", ["shards", "json"])
