@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import calendar
+import re
 from typing import Any
 
 from cron_descriptor import CasingTypeEnum, FormatException, Options, get_description
 from django.utils import timezone
+from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import get_language, gettext, gettext_lazy
 
 from condahub.jobs.models import Job
@@ -37,6 +40,9 @@ PHASES = {
 }
 # What cron expressions are put into words in, by the language of the page.
 CRON_LOCALES = {"de": "de_DE"}
+# Days and months come from the machine's locale there, which is no person's.
+_DAYS = dict(zip((*calendar.day_name, *calendar.month_name[1:]), (*WEEKDAYS.values(), *MONTHS.values()), strict=True))
+_ENGLISH_DAYS = re.compile(rf"\b(?:{'|'.join(_DAYS)})\b")
 
 
 def look(mirror: Mirror, run: SyncRun | None) -> tuple[str, str]:
@@ -117,9 +123,10 @@ def cron_in_words(text: str) -> str:
     options.use_24hour_time_format = True
     options.locale_code = CRON_LOCALES.get((get_language() or "")[:2], "en_US")
     try:
-        return str(get_description(text, options))
+        said = str(get_description(text, options))
     except FormatException:
         return text
+    return _ENGLISH_DAYS.sub(lambda found: str(_DAYS[found[0]]), said)
 
 
 def filters(table: dict[str, Any]) -> list[str]:
