@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -37,7 +38,7 @@ RULES = {
     "advisories": pgettext_lazy("rule", "advisories"),
     "attestation": pgettext_lazy("rule", "attestation"),
 }
-SEVERITIES = {
+SEVERITIES: dict[str, Promise] = {
     Severity.LOW: pgettext_lazy("severity", "low"),
     Severity.MEDIUM: pgettext_lazy("severity", "medium"),
     Severity.HIGH: pgettext_lazy("severity", "high"),
