@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from condahub.ops.doctor import Finding, error, ok, warning
 from environments_app.building import folders
+from environments_app.services import sandboxes
+from environments_app.services.policies import CODE_SWITCHES, own_values
 
 
 def check_folders() -> Finding:
@@ -31,3 +33,14 @@ def check_folders() -> Finding:
             "Set CONDAHUB_ENVIRONMENTS_DIR to a shorter path, if such packages are used.",
         )
     return ok(f"Environments lie in {root}.")
+
+
+def check_sandbox() -> Finding:
+    """Where the code of packages may run, the builders can hold it."""
+    sentence, hint = sandboxes.problem()
+    allowed = [name for name, value in own_values(None).items() if name in CODE_SWITCHES and value]
+    if not sentence:
+        return ok(f"The code of packages can be held in a sandbox; {'it may run.' if allowed else 'IT has not allowed it to run.'}")
+    if allowed:
+        return error(f"The setting {allowed[0]} is on, and builds that need it fail. {sentence}", hint)
+    return ok(f"Link scripts and source distributions stay off: {sentence}")

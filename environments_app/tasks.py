@@ -12,7 +12,7 @@ from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
 from environments_app.building import links, pipeline, questions, refreshing, settling
-from environments_app.services import retention, schedules, watching
+from environments_app.services import retention, sandboxes, schedules, watching
 from environments_app.services.builds import BUILD_KIND, DROP_PREFIX_KIND
 from environments_app.services.environments import LINKS_KIND
 
@@ -58,6 +58,12 @@ def due(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"enqueued": schedules.enqueue_due()}
 
 
+@job_kind(sandboxes.PROBE_KIND, lane="heavy")
+def try_sandbox(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whether this machine, which builds, can hold the code of packages."""
+    return {"problem": sandboxes.probe()}
+
+
 @job_kind(retention.RETENTION_KIND, lane="quick")
 def retain(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Let builds go that settings do not keep."""
@@ -73,6 +79,7 @@ def scan(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 clock.register("environments settle", kind=settling.SETTLE_KIND, payload={}, every_seconds=settling.SETTLE_EVERY_SECONDS)
 clock.register("environments due", kind=schedules.DUE_KIND, every_seconds=schedules.DUE_EVERY_SECONDS)
+clock.register("environments sandbox", kind=sandboxes.PROBE_KIND, every_seconds=sandboxes.PROBE_EVERY_SECONDS)
 clock.register("environments retention", kind=retention.RETENTION_KIND, crontab=retention.RETENTION_CRONTAB)
 if settings.CONDAHUB_WATCH:
     clock.register("environments watch", kind=watching.SCAN_KIND, every_seconds=watching.SCAN_EVERY_SECONDS)

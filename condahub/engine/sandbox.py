@@ -91,9 +91,8 @@ class Ended:
     output: str
 
 
-@functools.cache
 def problem() -> tuple[str, str]:
-    """(a sentence, what to do) where nothing can be run in a sandbox on this machine; two empty ones where it can. Asked once."""
+    """(a sentence, what to do) where nothing can be run in a sandbox on this machine; two empty ones where it can. It is tried."""
     if sys.platform != "linux":
         return "Sandboxes are Linux's.", "Build environments on Linux."
     program = shutil.which(PROGRAM)

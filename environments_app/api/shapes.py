@@ -183,6 +183,14 @@ class ArtifactAnswer(Answer):
     error = serializers.CharField(allow_blank=True)
 
 
+class RanScriptAnswer(Answer):
+    """message: what the script wants people to be told."""
+
+    package = serializers.CharField()
+    path = serializers.CharField()
+    message = serializers.CharField(allow_blank=True)
+
+
 class BuildAnswer(ShortBuild):
     phase = serializers.ChoiceField([("", "none"), *Phase.choices], allow_blank=True)
     author = serializers.SerializerMethodField(help_text="Told to those who are signed in.")
@@ -195,6 +203,8 @@ class BuildAnswer(ShortBuild):
     link_scripts = serializers.ListField(
         child=serializers.CharField(), help_text="Scripts that packages bring for installing; they did not run."
     )
+    ran_scripts = RanScriptAnswer(many=True, help_text="Those that ran in a sandbox, in order; what they wrote is part of the environment.")
+    scripts_sha256 = serializers.CharField(allow_blank=True, help_text="Of what they wrote together.")
     pinned = serializers.BooleanField()
     job = serializers.IntegerField(source="job_id", allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)

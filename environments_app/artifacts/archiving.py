@@ -73,7 +73,8 @@ def restore(job: JobContext, build_id: int) -> dict[str, object]:
         return {"restored": False}
     platform = folders.current_platform()
     if platform in build.request.get("platforms", []) and build.lock is not None:
-        known = outcome.same_packages(build, lock_of(build))
+        wrote = build.scripts_sha256
+        known = outcome.same_packages(build, lock_of(build), lambda one: one.scripts_sha256 == wrote)
         build.prefix = known.prefix if known is not None else build.key
         # Said first: nobody removes a folder that a build names.
         Build.objects.filter(pk=build.pk).update(prefix=build.prefix)

@@ -15,12 +15,12 @@ from condahub.accounts.models import ApiToken
 from condahub.engine import prefix as prefixes
 from condahub.engine import protocol
 from condahub.engine.lock import HubLock
-from condahub.engine.protocol import Compile, Install, LinkWheels, Request
+from condahub.engine.protocol import Compile, Install, LayOver, LinkWheels, Request
 from condahub.engine.runner import Answer, answer_of, child_argv, child_environment
 from condahub.errors import HubError
 from condahub.jobs.context import JobContext
 from environments_app.artifacts.texts import lock_of
-from environments_app.building import access, folders
+from environments_app.building import access, folders, scripts
 from environments_app.building.limits import limits_of
 from environments_app.models import Build
 from environments_app.pip import wheels
@@ -79,6 +79,7 @@ class Assembly:
         )
         try:
             self._install(lock, channels, secret, staging)
+            self._lay_over(staging)
             self._link_wheels(lock, staging)
             if compiled and self.is_here and settings.CONDAHUB_COMPILE_BYTECODE:
                 self.job.progress(phase="compile")
@@ -107,6 +108,11 @@ class Assembly:
                 variables=self.build.request.get("variables", {}),
             )
         )
+
+    def _lay_over(self, staging: Path) -> None:
+        if self.build.scripts_sha256 and self.is_here:
+            with scripts.at_hand(self.build.scripts_sha256, staging.parent) as overlay:
+                self.run(LayOver(staging=str(staging), overlay=str(overlay)))
 
     def _link_wheels(self, lock: HubLock, staging: Path) -> None:
         records = lock.platform(self.platform).pypi

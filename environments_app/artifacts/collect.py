@@ -7,7 +7,7 @@ from itertools import islice
 
 from condahub.ops.gc import Collected, Sweep
 from condahub.storage.blobs import BlobEntry, blobs
-from environments_app.models import BuildArtifact, Wheel
+from environments_app.models import Build, BuildArtifact, Wheel
 
 NAMESPACE = "artifacts"
 BATCH = 500
@@ -33,4 +33,5 @@ def collect_artifacts(sweep: Sweep) -> Iterator[Collected]:
 def _held(batch: list[BlobEntry]) -> set[str]:
     digests = [entry.sha256 for entry in batch]
     held = set(BuildArtifact.objects.filter(sha256__in=digests).values_list("sha256", flat=True))
+    held |= set(Build.objects.filter(scripts_sha256__in=digests).values_list("scripts_sha256", flat=True))
     return held | set(Wheel.objects.filter(sha256__in=digests).values_list("sha256", flat=True))

@@ -23,6 +23,7 @@ from environments_app.models import Build, BuildState, Phase
 
 # Of an engine child that has taken more of the limit than this, the next request gets a fresh one.
 MAX_SHARE_KEPT = 0.5
+POST_LINK = "-post-link.sh"
 
 
 class Engine:
@@ -55,6 +56,18 @@ class Engine:
         self.close()
 
 
+@dataclass(frozen=True)
+class Scripts:
+    """Those that ran, as a build names them, and what they wrote: sha256 and size of the blob, '' for none."""
+
+    ran: tuple[dict[str, str], ...] = ()
+    sha256: str = ""
+    size: int = 0
+
+
+NO_SCRIPTS = Scripts()
+
+
 @dataclass
 class BuildContext:
     """What every phase gets. lock: what the phases before found, None before the solve; token: reads `channels`, only on stdin.
@@ -77,6 +90,7 @@ class BuildContext:
     conflict: dict[str, Any] | None = None
     size: int = 0
     link_scripts: list[str] = field(default_factory=list)
+    scripts: Scripts = NO_SCRIPTS
 
     @property
     def request(self) -> dict[str, Any]:
@@ -101,6 +115,12 @@ class BuildContext:
         """The lock, once there is one."""
         assert self.lock is not None
         return self.lock
+
+    def ran_alike(self, earlier: Build) -> bool:
+        """Whether as many scripts of packages ran in an earlier build of the same ones as may run in this."""
+        if not self.limits.link_scripts:
+            return not earlier.scripts_sha256
+        return not any(path.endswith(POST_LINK) for path in earlier.link_scripts)
 
     def remaining_seconds(self) -> float:
         """Until the whole build's time limit. Raises HubError `timed_out` when that is past."""

@@ -67,6 +67,11 @@ def current_platform() -> str:
     return f"linux-{_MACHINES.get(platform.machine().lower(), platform.machine().lower())}"
 
 
+def hidden() -> tuple[str, ...]:
+    """Folders of the hub that no code of a package may see, wherever an operator has put them."""
+    return str(settings.CONDAHUB_DATA), str(root())
+
+
 def baked_bytes() -> int:
     """How long the path is that is written into binaries."""
     return len(os.fsencode(prefix("0" * 12)))

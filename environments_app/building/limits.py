@@ -12,13 +12,17 @@ from environments_app.services.policies import Merged, settings_for
 
 @dataclass(frozen=True)
 class Limits:
-    """solve_seconds within build_seconds; memory_bytes of all processes of a phase; environment_bytes of the files."""
+    """solve_seconds within build_seconds; memory_bytes of all processes of a phase; environment_bytes of the files;
+    link_scripts, sdists: whether code of packages may run, in a sandbox.
+    """
 
     solve_seconds: int
     build_seconds: int
     memory_bytes: int
     environment_bytes: int
     concurrent_builds: int
+    link_scripts: bool = False
+    sdists: bool = False
 
     @classmethod
     def of(cls, merged: Merged) -> Limits:
@@ -28,6 +32,8 @@ class Limits:
             memory_bytes=_tighter(settings.CONDAHUB_BUILD_MEMORY_BYTES, merged.memory_bytes),
             environment_bytes=_tighter(settings.CONDAHUB_ENVIRONMENT_BYTES, merged.environment_bytes),
             concurrent_builds=_tighter(settings.CONDAHUB_CONCURRENT_BUILDS, merged.concurrent_builds),
+            link_scripts=merged.link_scripts_allowed,
+            sdists=merged.sdists_allowed,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from condahub.jobs.context import JobCancelled, JobContext
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
 from environments_app.building import folders
+from environments_app.building.context import NO_SCRIPTS, Scripts
 from environments_app.models import Build, BuildChannel, BuildPackage, BuildState, Environment, Lock
 from environments_app.models.build import MAX_SENTENCE_CHARS
 from environments_app.services.builds import keep_members, move
@@ -52,6 +53,7 @@ class Made:
     prefix: str
     size: int
     link_scripts: tuple[str, ...] = ()
+    scripts: Scripts = NO_SCRIPTS
 
 
 def keep_lock(lock: HubLock) -> Lock:
@@ -63,13 +65,14 @@ def keep_lock(lock: HubLock) -> Lock:
     return row
 
 
-def same_packages(build: Build, lock: HubLock) -> Build | None:
-    """An earlier build of the environment that is on the disk and has the same packages and variables."""
+def same_packages(build: Build, lock: HubLock, fits: Callable[[Build], bool]) -> Build | None:
+    """An earlier build of the environment that is on the disk and has the same packages and variables, and fits."""
     earlier = build.environment.builds.filter(
         state=BuildState.COMPLETED, archived_at__isnull=True, lock__packages_sha256=lock.packages_sha256
     )
     for one in earlier.exclude(prefix="").select_related("lock").order_by("-number"):
-        if one.request.get("variables", {}) == build.request.get("variables", {}) and folders.prefix(one.prefix).is_dir():
+        same = one.request.get("variables", {}) == build.request.get("variables", {})
+        if same and fits(one) and folders.prefix(one.prefix).is_dir():
             return one
     return None
 
@@ -94,6 +97,9 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
             package_count=_count(made.lock),
             timings=dict(timings),
             link_scripts=list(made.link_scripts),
+            ran_scripts=list(made.scripts.ran),
+            scripts_sha256=made.scripts.sha256,
+            scripts_size=made.scripts.size,
         )
         if not moved:
             raise jobs.LeaseLost(str(job.job))

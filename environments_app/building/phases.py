@@ -12,10 +12,10 @@ from django.conf import settings
 from condahub.accounts.quota import room_for
 from condahub.engine import prefix as prefixes
 from condahub.engine.lock import HubLock
-from condahub.engine.protocol import Compile, Install, InstallAnswer, Platform, Solve, SolveAnswer
+from condahub.engine.protocol import Compile, Install, InstallAnswer, Platform, RunScripts, RunScriptsAnswer, Solve, SolveAnswer
 from condahub.errors import Conflict, HubError, Unprocessable
-from environments_app.building import folders, locks
-from environments_app.building.context import BuildContext
+from environments_app.building import folders, locks, scripts
+from environments_app.building.context import POST_LINK, BuildContext, Scripts
 from environments_app.models import Phase, SpecificationKind
 from environments_app.services.choices import chosen
 
@@ -117,10 +117,46 @@ def install(context: BuildContext) -> None:
         f"{answer.packages} packages, {answer.files} files ({answer.shared_files} shared), {answer.total_bytes} bytes, "
         f"{answer.downloaded_bytes} downloaded"
     )
-    if context.link_scripts:
-        context.job.log(f"{len(context.link_scripts)} scripts that packages bring for installing did not run", "warning")
     _check_size(context, answer.total_bytes)
     room_for(environment.organization, answer.total_bytes)
+
+
+def run_scripts(context: BuildContext) -> None:
+    """Run what packages bring to be run when they are linked, where IT allows it; keep what that writes."""
+    if context.limits.link_scripts and any(path.endswith(POST_LINK) for path in context.link_scripts):
+        with context.phase(Phase.LINK):
+            _run_scripts(context)
+    if context.link_scripts:
+        context.job.log(f"{len(context.link_scripts)} scripts that packages bring for installing did not run", "warning")
+
+
+def _run_scripts(context: BuildContext) -> None:
+    overlay = context.staging.parent / "scripts.tar"
+    answer = context.run_engine(
+        RunScripts(
+            lock=context.known_lock.only(context.platform),
+            platform=context.platform,
+            staging=str(context.staging),
+            prefix=str(context.prefix),
+            overlay=str(overlay),
+            seconds=context.remaining_seconds(),
+            memory_bytes=context.limits.memory_bytes,
+            max_bytes=context.limits.environment_bytes,
+            hidden=folders.hidden(),
+        )
+    )
+    assert isinstance(answer, RunScriptsAnswer)
+    for one in answer.ran:
+        context.job.log(f"{one.path} of {one.package} ran" + (f":\n{one.output.strip()}" if one.output.strip() else ""))
+    if not answer.ran:
+        return
+    ran = {one.path for one in answer.ran}
+    context.link_scripts = [path for path in context.link_scripts if path not in ran]
+    told = tuple({"package": one.package, "path": one.path, "message": one.message} for one in answer.ran)
+    context.scripts = Scripts(told, scripts.keep(overlay, answer.sha256), answer.size)
+    context.size = answer.total_bytes
+    _check_size(context, context.size)
+    room_for(context.build.environment.organization, context.size)
 
 
 def _check_size(context: BuildContext, size: int) -> None:

@@ -19,7 +19,7 @@ from condahub.jobs.context import JobCancelled, JobContext, JobPostponed, JobRel
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState, Lane
 from environments_app.building import access, folders, links, outcome, phases
-from environments_app.building.context import BuildContext, Engine
+from environments_app.building.context import BuildContext, Engine, Scripts
 from environments_app.building.limits import Limits, limits_of
 from environments_app.building.outcome import Made
 from environments_app.models import FINAL_STATES, Build, BuildState, Environment
@@ -136,18 +136,21 @@ def _make(context: BuildContext) -> Made:
     if context.platform not in context.lock.platforms:
         return Made(phases.install_wheels(context), "", 0)
     wants_wheels = bool(context.request.get("pip"))
-    known = None if wants_wheels else outcome.same_packages(build, context.lock)
+    known = None if wants_wheels else outcome.same_packages(build, context.lock, context.ran_alike)
     if known is None:
         phases.install(context)
+        phases.run_scripts(context)
         context.lock = phases.install_wheels(context)
-        known = outcome.same_packages(build, context.lock) if wants_wheels else None
+        known = outcome.same_packages(build, context.lock, context.ran_alike) if wants_wheels else None
     if known is not None and known.lock is not None:
         context.job.log(f"The same packages as build {known.number}: its folder is used.")
         prefixes.remove(context.staging.parent)
-        return Made(type(context.lock).from_bytes(bytes(known.lock.content)), known.prefix, known.size, tuple(known.link_scripts))
+        scripts = Scripts(tuple(known.ran_scripts), known.scripts_sha256, known.scripts_size)
+        lock = type(context.lock).from_bytes(bytes(known.lock.content))
+        return Made(lock, known.prefix, known.size, tuple(known.link_scripts), scripts)
     phases.compile_bytecode(context)
     phases.place(context)
-    return Made(context.lock, build.key, context.size, tuple(context.link_scripts))
+    return Made(context.lock, build.key, context.size, tuple(context.link_scripts), context.scripts)
 
 
 def _failed(job: JobContext, build: Build, error: HubError, timings: dict[str, float], context: BuildContext | None) -> HubError:

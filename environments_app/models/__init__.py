@@ -10,6 +10,7 @@ from environments_app.models.build import (
     BuildPackage,
     Lock,
 )
+from environments_app.models.builder import Builder
 from environments_app.models.environment import Environment, EnvironmentSettings, Redistribution
 from environments_app.models.specification import Specification, SpecificationKind
 from environments_app.models.states import FINAL_STATES, BuildState, Phase
@@ -26,6 +27,7 @@ __all__ = [
     "BuildMember",
     "BuildPackage",
     "BuildState",
+    "Builder",
     "Environment",
     "EnvironmentSchedule",
     "EnvironmentSettings",

@@ -77,6 +77,7 @@ class Build(models.Model):
 
     request: what is solved, when settings are applied. timings: seconds by phase. error_detail: the solver's tree and the
     lines of the specification that it speaks of. link_scripts: those that packages bring, by file name; they did not run.
+    ran_scripts: those that did, in order: {"package", "path", "message"}.
     """
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="builds")
@@ -97,6 +98,10 @@ class Build(models.Model):
     error_sentence = models.CharField(max_length=MAX_SENTENCE_CHARS, blank=True, default="")
     error_detail = models.JSONField(default=dict)
     link_scripts = models.JSONField(default=list)
+    ran_scripts = models.JSONField(default=list)
+    # What the ones that ran wrote, in the blob namespace `artifacts`: it is part of the environment as the lock's packages are.
+    scripts_sha256 = models.CharField(max_length=64, blank=True, default="", db_index=True)
+    scripts_size = models.BigIntegerField(default=0)
     pinned = models.BooleanField(default=False)
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     author = models.CharField(max_length=200)

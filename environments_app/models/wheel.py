@@ -8,7 +8,12 @@ from condahub.accounts.models import Organization
 
 
 class Wheel(models.Model):
-    """address: where it was fetched from, which no lock says. Its bytes lie in the blob namespace `artifacts`."""
+    """address: where it was fetched from, which no lock says; of one that was built here, where its source distribution was.
+    Its bytes lie in the blob namespace `artifacts`.
+
+    sdist, sdist_sha256: the source distribution that it was built of here, '' of one that its index had; built_with: the
+    wheels that building it took, as "<filename> sha256:<digest>".
+    """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
     sha256 = models.CharField(max_length=64)
@@ -17,6 +22,9 @@ class Wheel(models.Model):
     version = models.CharField(max_length=128)
     size = models.BigIntegerField()
     address = models.CharField(max_length=2000)
+    sdist = models.CharField(max_length=255, blank=True, default="")
+    sdist_sha256 = models.CharField(max_length=64, blank=True, default="")
+    built_with = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

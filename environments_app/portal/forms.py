@@ -215,6 +215,8 @@ _LISTS = (
     ),
     ("artifacts", gettext_lazy("Made at once after a build"), "archive, archive-zstd, installer."),
 )
+_IN_A_SANDBOX = [("yes", gettext_lazy("yes, in a sandbox (IT alone, for all)")), ("no", gettext_lazy("no"))]
+_FLAGS = ("pip_allowed", "link_scripts_allowed", "sdists_allowed")
 _CHOICES = (
     (
         "rebuild",
@@ -236,6 +238,8 @@ _CHOICES = (
         [("archive", gettext_lazy("archived to their lock")), ("delete", gettext_lazy("deleted"))],
     ),
     ("pip_allowed", gettext_lazy("pip is allowed"), [("yes", gettext_lazy("yes")), ("no", gettext_lazy("no"))]),
+    ("link_scripts_allowed", gettext_lazy("Scripts that packages bring run when they are linked"), _IN_A_SANDBOX),
+    ("sdists_allowed", gettext_lazy("What pip finds as a source distribution alone is built"), _IN_A_SANDBOX),
 )
 _WORDS = (
     ("rebuild_cron", gettext_lazy("By which clock"), gettext_lazy("Five cron fields: 0 3 * * 1 is every Monday at three.")),
@@ -257,7 +261,7 @@ _GROUPS = (
         gettext_lazy("Channels and packages"),
         ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages"),
     ),
-    (gettext_lazy("How it is built"), ("channel_priority", "default_platforms", "virtual_packages", "pip_allowed", "artifacts")),
+    (gettext_lazy("How it is built"), ("channel_priority", "default_platforms", "virtual_packages", *_FLAGS, "artifacts")),
     (gettext_lazy("Limits"), ("solve_seconds", "build_seconds", "environment_bytes")),
 )
 
@@ -292,7 +296,7 @@ class PolicyForm(HubForm):
         shown: dict[str, Any] = {name: "\n".join(own.get(name) or []) for name, _, _ in _LISTS}
         shown |= {name: own.get(name) for name, *_ in (*_LIMITS, *_WORDS, *_CHOICES)}
         shown["virtual_packages"] = "\n".join(f"{name} {version}" for name, version in (own.get("virtual_packages") or {}).items())
-        shown["pip_allowed"] = {True: "yes", False: "no"}.get(own.get("pip_allowed"), "")  # type: ignore[arg-type]
+        shown |= {name: {True: "yes", False: "no"}.get(own.get(name), "") for name in _FLAGS}  # type: ignore[arg-type]
         return shown
 
     def changes(self) -> dict[str, Any]:
@@ -302,7 +306,7 @@ class PolicyForm(HubForm):
         made |= {name: given[name] or None for name, *_ in (*_LIMITS, *_WORDS, *_CHOICES)}
         pairs = [line.partition(" ") for line in entries(given["virtual_packages"])]
         made["virtual_packages"] = {name: version.strip() for name, _, version in pairs} or None
-        made["pip_allowed"] = {"yes": True, "no": False}.get(given["pip_allowed"])
+        made |= {name: {"yes": True, "no": False}.get(given[name]) for name in _FLAGS}
         return made
 
 

@@ -19,6 +19,7 @@ from condahub.engine.protocol import ChannelPriority
 from condahub.errors import Unprocessable
 from condahub.jobs import clock
 from environments_app.models import ArtifactKind, Environment, EnvironmentSettings, Rebuild
+from environments_app.services import sandboxes
 from environments_app.spec.conda import PLATFORMS, check_channel, check_match_spec
 
 MAX_ENTRIES = 200
@@ -43,6 +44,8 @@ class Merged:
     channel_priority: ChannelPriority = "strict"
     artifacts: tuple[str, ...] = ()
     pip_allowed: bool = True
+    link_scripts_allowed: bool = False
+    sdists_allowed: bool = False
     pip_index: str = ""
     allowed_pip_indexes: frozenset[str] | None = None
     solve_seconds: int | None = None
@@ -208,6 +211,8 @@ SETTINGS: dict[str, _Setting] = {
     "channel_priority": _Setting(_text(_one_of(("strict", "disabled"))), _last),
     "artifacts": _Setting(_list_of(_one_of(ArtifactKind.values)), _nearest),
     "pip_allowed": _Setting(_flag, all),
+    "link_scripts_allowed": _Setting(_flag, all),
+    "sdists_allowed": _Setting(_flag, all),
     "pip_index": _Setting(_text(_index), _last),
     "allowed_pip_indexes": _Setting(_list_of(_index), _common),
     "solve_seconds": _Setting(_limit, min),
@@ -222,6 +227,10 @@ SETTINGS: dict[str, _Setting] = {
     "rebuild_cron": _Setting(_text(_cron), _last),
     "rebuild_time_zone": _Setting(_text(_zone), _last),
 }
+
+
+# Whether code that packages bring is run, in a sandbox: IT alone allows it, for the installation; other levels can forbid it.
+CODE_SWITCHES = ("link_scripts_allowed", "sdists_allowed")
 
 
 def merge(levels: Iterable[Values]) -> Merged:
@@ -284,6 +293,7 @@ def change_settings(*, actor: Actor, on: Organization | Environment | None, chan
     """Set some values at one level, null takes one away; the level's values afterwards. Raises Forbidden, Unprocessable."""
     _require_may_change(actor, on)
     kept = checked(changes)
+    _check_switches(on, kept)
     with transaction.atomic():
         EnvironmentSettings.objects.get_or_create(**_place(on))
         row = EnvironmentSettings.objects.select_for_update(of=("self",)).get(**_place(on))
@@ -295,7 +305,7 @@ def change_settings(*, actor: Actor, on: Organization | Environment | None, chan
             action="environment.settings",
             target=str(on) if on is not None else "installation",
             organization_id=on.organization_id if isinstance(on, Environment) else on.pk if on else None,
-            details={"changed": sorted(kept)},
+            details={"changed": sorted(kept), **{name: kept[name] for name in CODE_SWITCHES if name in kept}},
         )
         for react in _reactions:
             react(on, kept)
@@ -309,6 +319,17 @@ def _require_may_change(actor: Actor, on: Organization | Environment | None) -> 
         require(actor, Permission.ENVIRONMENT_UPDATE, on)
     else:
         require(actor, Permission.ORGANIZATION_UPDATE, on)
+
+
+def _check_switches(on: Organization | Environment | None, kept: Values) -> None:
+    known = own_values(on)
+    wanted = [name for name in CODE_SWITCHES if kept.get(name) and not known.get(name)]
+    if wanted and on is not None:
+        raise Unprocessable(
+            f"{wanted[0]}: IT alone allows it, for the whole installation; here it can be forbidden.", code="only_it_allows", hint="Ask IT."
+        )
+    if wanted:
+        sandboxes.require()
 
 
 def _place(on: Organization | Environment | None) -> dict[str, Any]:

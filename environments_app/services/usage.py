@@ -14,14 +14,14 @@ def used_by_organization(organization_id: int) -> int:
     """Logical bytes of the organization's folders, each once, and of its artifacts, those of deleted environments too until they
     are collected. Wheels are counted apart.
     """
-    rows = _folders([organization_id]).union(_artifacts([organization_id]), all=True)
+    rows = _folders([organization_id]).union(_artifacts([organization_id]), _scripts([organization_id]), all=True)
     return sum(total or 0 for _, total in rows)
 
 
 def usage_rows(organization_ids: Collection[int]) -> list[QuerySet[Any, Any]]:
     """The same with wheels, of several organizations: rows of (organization id, bytes), unasked."""
     wheels = Wheel.objects.filter(organization__in=organization_ids).order_by().values_list("organization").annotate(total=Sum("size"))
-    return [_folders(organization_ids), _artifacts(organization_ids), wheels]
+    return [_folders(organization_ids), _artifacts(organization_ids), _scripts(organization_ids), wheels]
 
 
 def _folders(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
@@ -34,3 +34,9 @@ def _folders(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
 def _artifacts(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
     made = BuildArtifact.objects.filter(build__environment__organization__in=organization_ids).order_by()
     return made.values_list("build__environment__organization").annotate(total=Sum("size"))
+
+
+def _scripts(organization_ids: Collection[int]) -> QuerySet[Any, Any]:
+    # What they wrote is kept beside the lock, so that an archived build can be had again.
+    kept = Build.objects.filter(environment__organization__in=organization_ids, scripts_size__gt=0).order_by()
+    return kept.values_list("environment__organization").annotate(total=Sum("scripts_size"))

@@ -111,15 +111,11 @@ def test_a_single_file_is_limited_by_the_kernel(room: Path) -> None:
 
 def test_without_bubblewrap_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "PROGRAM", "no-such-program")
-    sandbox.problem.cache_clear()
-    try:
-        sentence, hint = sandbox.problem()
-        assert "not installed" in sentence and "apt-get install bubblewrap" in hint
-        with pytest.raises(SandboxFailed) as refused:
-            sandbox.require()
-        assert refused.value.code == "sandbox_missing"
-    finally:
-        sandbox.problem.cache_clear()
+    sentence, hint = sandbox.problem()
+    assert "not installed" in sentence and "apt-get install bubblewrap" in hint
+    with pytest.raises(SandboxFailed) as refused:
+        sandbox.require()
+    assert refused.value.code == "sandbox_missing"
 
 
 def test_where_namespaces_are_not_allowed_it_is_said_what_to_allow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -127,9 +123,5 @@ def test_where_namespaces_are_not_allowed_it_is_said_what_to_allow(monkeypatch: 
     refuses.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     refuses.chmod(0o755)
     monkeypatch.setattr(sandbox, "PROGRAM", str(refuses))
-    sandbox.problem.cache_clear()
-    try:
-        sentence, hint = sandbox.problem()
-        assert "No permissions to create new namespace" in sentence and "seccomp" in hint
-    finally:
-        sandbox.problem.cache_clear()
+    sentence, hint = sandbox.problem()
+    assert "No permissions to create new namespace" in sentence and "seccomp" in hint
