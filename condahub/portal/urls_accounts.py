@@ -14,7 +14,7 @@ from allauth.usersessions import views as sessions
 from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 
-from condahub.portal.views.signing import FactorsView, LinkedView, SignInView, dressed, email, sign_out
+from condahub.portal.views.signing import FactorsView, LinkedView, SignInView, dressed, email, provider_once_more, provider_shown, sign_out
 
 
 class Base36Converter(StringConverter):
@@ -31,6 +31,8 @@ urlpatterns: list[URLPattern] = [
     path("inactive/", dressed(account.account_inactive), name="account_inactive"),
     path("signup/", dressed(account.signup), name="account_signup"),
     path("reauthenticate/", dressed(account.reauthenticate), name="account_reauthenticate"),
+    path("reauthenticate/provider/", dressed(provider_once_more), name="account_reauthenticate_provider"),
+    path("reauthenticate/provider/done/", dressed(provider_shown), name="account_reauthenticate_done"),
     path("email/", dressed(email), name="account_email"),
     path("confirm-email/", dressed(account.email_verification_sent), name="account_email_verification_sent"),
     path("confirm-email/<str:key>/", dressed(account.confirm_email), name="account_confirm_email"),

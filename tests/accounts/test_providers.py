@@ -9,6 +9,7 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -89,6 +90,30 @@ def test_a_first_sign_in_has_what_the_groups_give_and_a_group_that_is_left_is_lo
     assert not may_upload("alice")
     assert AuditEvent.objects.filter(action="session.sign_in", target="alice").count() == 2
     assert SocialToken.objects.count() == 0
+
+
+def test_who_signs_in_by_a_provider_alone_shows_there_once_more_who_it_is(company: Provider) -> None:
+    client, _ = sign_in(company, "alice")
+    guarded = "/accounts/2fa/totp/activate/"
+    assert client.get(guarded).status_code == 200, "she has just signed in"
+    session = client.session
+    for seen in session["account_authentication_methods"]:
+        seen["at"] -= 3600
+    session.save()
+    asks = client.get(guarded)
+    assert urlsplit(asks["Location"]).path == "/accounts/reauthenticate/provider/"
+    assert client.get(asks["Location"].replace("provider/", "provider/done/")).status_code == 302
+    page = html.unescape(client.get(asks["Location"]).content.decode())
+    button = re.search(rf'action="({LOGIN}[^"]+)".*?name="next" value="([^"]+)"', page)
+    assert button
+    for name, status, opens in (("bob", 403, 302), ("alice", 302, 200)):
+        onward = re.search(r'<a class="btn btn-primary" href="([^"]+)"', client.post(button[1], {"next": button[2]}).content.decode())
+        assert onward and "prompt=login" in onward[1]
+        # Over there the person signs in, as it was asked to have done, and goes on.
+        answer = client.get(company.sign_in(name, html.unescape(onward[1]).replace("&prompt=login", "")))
+        assert answer.status_code == status, name
+        assert client.get(guarded).status_code == opens
+    assert client.get(answer["Location"])["Location"] == guarded
 
 
 def test_an_invitation_is_accepted_by_who_the_provider_says_has_the_address(company: Provider, settings: Any) -> None:

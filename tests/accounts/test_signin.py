@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.core import mail
 from django.core.cache import cache as django_cache
@@ -16,7 +17,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from condahub.accounts import services
-from condahub.accounts.models import User
+from condahub.accounts.models import DirectoryAccount, User
 from condahub.accounts.policy import SYSTEM, Actor
 from condahub.audit.models import AuditEvent
 from condahub.names import RESERVED_NAMES
@@ -34,6 +35,8 @@ logout/                              405 405
 inactive/                            200 200
 signup/                              200 ->
 reauthenticate/                      in  200
+reauthenticate/provider/             in  200
+reauthenticate/provider/done/        in  ->
 email/                               ->  ->
 confirm-email/                       200 200
 confirm-email/{key}/                 200 200
@@ -197,6 +200,19 @@ def test_a_second_factor_is_changed_only_by_who_shows_again_who_he_is(ada: User)
         assert urlsplit(client.get(f"/accounts/2fa/{path}")["Location"]).path == "/accounts/reauthenticate/"
     client.post("/accounts/reauthenticate/", {"password": "guessed"})
     assert client.get("/accounts/2fa/totp/activate/").status_code == 302
+
+
+def test_who_has_no_password_here_shows_it_where_he_signs_in(ada: User, settings: Any) -> None:
+    eve, otto = (services.create_user(actor=SYSTEM, username=name) for name in ("eve", "otto"))
+    DirectoryAccount.objects.create(user=eve, unique_id="1", dn="uid=eve,dc=example")
+    for user in (ada, otto):
+        SocialAccount.objects.create(user=user, provider="company", uid=user.username)
+    settings.CONDAHUB_LOCAL_ACCOUNTS = False
+    for user, where in ((eve, "reauthenticate/"), (otto, "reauthenticate/provider/"), (ada, "reauthenticate/provider/")):
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        assert urlsplit(client.get("/accounts/2fa/totp/activate/")["Location"]).path == f"/accounts/{where}", user
+        assert client.get(f"/accounts/{where}").status_code == 200
 
 
 def test_a_foreign_protocols_sign_in_sends_second_factors_to_the_page(ada: User) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from django.conf import settings
@@ -20,7 +20,7 @@ from condahub.accounts.models import User
 from condahub.accounts.policy import SYSTEM
 from condahub.accounts.services.users import create_user
 from condahub.accounts.services.users import set_password as set_password_of
-from condahub.accounts.signin import local, patience
+from condahub.accounts.signin import fresh, local, patience
 from condahub.audit.context import address_of
 from condahub.audit.services import Someone, record
 from condahub.errors import HubError, Throttled
@@ -94,6 +94,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         user = context.get("user")
         with translation.override(getattr(user, "language", "") or translation.get_language()):
             super().send_mail(template_prefix, email, context)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        known: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return fresh.ways(user, known) if user.is_authenticated else known
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        required: bool = super().is_reauthentication_required(app=app, **kwargs)
+        if required and fresh.is_missed(self.request):
+            raise ReauthenticationRequired
+        return required
 
     def get_login_stages(self) -> list[str]:
         ours = {"allauth.account.stages.EmailVerificationStage": "condahub.accounts.signin.stages.VerifyEmailStage"}

@@ -14,12 +14,14 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
 from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import render
+from django.urls import reverse
 
 from condahub import vault
 from condahub.accounts.models import OIDC_PREFIX, User
 from condahub.accounts.policy import SYSTEM
 from condahub.accounts.services.outside import MAX_GROUPS, apply_groups
 from condahub.accounts.services.users import create_user
+from condahub.accounts.signin import fresh
 from condahub.audit.services import Someone, record
 from condahub.errors import Conflict, HubError
 
@@ -66,6 +68,11 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         """Refuse before anything is made or linked: a robot's account, a foreign domain."""
         if sociallogin.is_existing and sociallogin.user.is_robot:
             raise self._refused(request, Conflict("A robot account signs in with tokens only."))
+        if request.user.is_authenticated and str(sociallogin.state.get("next", "")).startswith(reverse("account_reauthenticate_done")):
+            try:
+                fresh.require_same_and_fresh(request, sociallogin)
+            except Conflict as error:
+                raise self._refused(request, error) from None
         domains = _settings(sociallogin).get("domains") or []
         if domains and not any(address.rpartition("@")[2].lower() in domains for address in _verified(sociallogin)):
             raise self._refused(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from allauth.account import views as account_views
 from allauth.account.forms import LoginForm
+from allauth.account.internal.flows.login import record_authentication
 from allauth.account.models import EmailAddress
 from allauth.mfa.base import views as mfa_views
 from allauth.socialaccount import views as social_views
-from allauth.socialaccount.models import SocialApp
+from allauth.socialaccount.models import SocialAccount, SocialApp
 from csp.constants import NONCE
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -25,11 +28,14 @@ from django.utils.translation import gettext
 from requests import RequestException
 
 from condahub.accounts.models import DirectoryAccount
-from condahub.accounts.signin import directory, providers
+from condahub.accounts.signin import directory, fresh, providers
 from condahub.errors import Conflict, HubError, Unavailable
 from condahub.portal.page import PortalRequest, failed, page, safe_next
 
 log = logging.getLogger(__name__)
+
+# From the provider's page back to ours.
+BACK_SECONDS = 60
 
 View = Callable[..., HttpResponseBase]
 
@@ -137,6 +143,28 @@ def email(request: HttpRequest) -> HttpResponseBase:
 def _has_verified(request: HttpRequest) -> bool:
     found = EmailAddress.objects.filter(user=request.user.pk, email__iexact=request.POST.get("email", ""), verified=True)
     return bool(found.exists())
+
+
+@login_required
+def provider_once_more(request: HttpRequest) -> HttpResponse:
+    """Where somebody who signs in by a provider shows once more that it is him: there."""
+    goal = safe_next(request, settings.LOGIN_REDIRECT_URL)
+    back = f"{reverse('account_reauthenticate_done')}?{urlencode({'next': goal})}"
+    linked = SocialAccount.objects.filter(user=request.user.pk).values_list("provider", flat=True)
+    # Providers that know `prompt` ask even whom they know; the others' sessions are theirs to guard.
+    asked = urlencode({"process": "login", "action": "reauthenticate", "auth_params": "prompt=login&max_age=0"})
+    offers = [replace(one, path=f"{one.path}?{asked}") for one in providers.offers(request) if one.provider_id in set(linked)]
+    return render(request, "account/reauthenticate_provider.html", {"offers": offers, "back": back})
+
+
+@login_required
+def provider_shown(request: HttpRequest) -> HttpResponseBase:
+    """Back from there: allauth's record of it is marked as one that was asked for."""
+    goal = safe_next(request, settings.LOGIN_REDIRECT_URL)
+    if not fresh.was_just_shown(request, BACK_SECONDS, "socialaccount"):
+        return HttpResponseRedirect(f"{reverse('account_reauthenticate_provider')}?{urlencode({'next': goal})}")
+    record_authentication(request, request.user, "socialaccount", reauthenticated=True)
+    return HttpResponseRedirect(goal)
 
 
 @page(anonymous=True, methods=("POST",))
