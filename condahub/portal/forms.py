@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from condahub.accounts.permissions import Role
 from condahub.portal import states
@@ -90,12 +90,12 @@ class OrganizationForm(HubForm):
         help_text=gettext_lazy("Part of addresses: lower-case letters, digits, '-', '_' and '.'."),
     )
     title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
-    description = forms.CharField(required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
+    description = forms.CharField(required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class OrganizationSettingsForm(HubForm):
     title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
-    description = forms.CharField(required=False, label=gettext_lazy("What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
+    description = forms.CharField(required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class MemberForm(HubForm):
