@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -150,6 +151,26 @@ def test_a_pull_makes_the_same_on_a_persons_machine_wheels_included(condahub: Ca
     assert (again["changes"], again["downloaded_bytes"]) == ([], 0)
     script = "import os, sys, json, tool, wheely; print(sys.prefix, os.environ['GREETING'])"
     assert condahub("run", "-p", str(root), "acme/tools@1", "--", "python", "-c", script) == f'{root} it\'s "on"\n'
+
+
+def test_a_build_is_cancelled_while_an_index_of_wheels_says_nothing(built: Built) -> None:
+    path = "organizations/acme/environments/waits/builds"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        built.api("PATCH", "environment-settings", json={"values": {"allowed_pip_indexes": [built.index.address, address]}})
+        text = f"channels: [main]\ndependencies:\n- python\n- pip:\n  - --index-url {address}\n  - wheely\n"
+        made = built.api("POST", path, json={"specification": text})
+        assert made.status_code == 201, made.text
+        path += "/1"
+        until = time.monotonic() + WITHIN_SECONDS
+        while (found := built.api("GET", path).json())["phase"] != "pip":
+            assert time.monotonic() < until and found["state"] in ("queued", "running"), found
+            time.sleep(0.2)
+        assert built.api("POST", f"{path}/cancel").is_success
+        while (found := built.api("GET", path).json())["state"] == "running":
+            assert time.monotonic() < until, found
+            time.sleep(0.2)
+    assert found["state"] == "cancelled" and not (built.hub.data / "environments" / "acme" / "waits").exists()
 
 
 def test_an_r_environment_runs_from_the_folder_the_archive_the_installer_and_a_pull(
