@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -58,7 +59,7 @@ def upload(request: PortalRequest, channel: str) -> HttpResponseBase:
         "door": f"{settings.FORCE_SCRIPT_NAME or ''}/api/hub/v1/channels/{found.name}/upload/",
         "limit_bytes": settings.CONDAHUB_MAX_PACKAGE_BYTES,
         "is_new": not found.used_bytes,
-        "words": _script_words(),
+        "words": json.dumps(_script_words()),
     }
     return show(request, "channels/upload.html", context, error=error)
 

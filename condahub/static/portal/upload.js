@@ -11,7 +11,7 @@
   const template = form.querySelector("template");
   const csrf = form.querySelector("input[name=csrfmiddlewaretoken]").value;
   // The page's own language; what the hub answers stays as it is.
-  const words = JSON.parse(document.getElementById("upload-words").textContent);
+  const words = JSON.parse(form.dataset.words);
   const language = document.documentElement.lang || "en";
   const filled = (word, values) => words[word].replace(/%\((\w+)\)s/g, (_, name) => values[name]);
   const queue = [];
