@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from condahub.packages.maker import make_package
 from tests.hub import RunningHub
 from tests.mirrors_app.core.upstream_server import Channel as Upstream
-from tests.mirrors_app.core.upstream_server import UpstreamServer
+from tests.mirrors_app.core.upstream_server import Fault, UpstreamServer
 from tests.parts import require_part
 from tests.portal.browser import PASSWORD, Furnisher, chromium, context_of, sign_in
 
@@ -26,14 +26,15 @@ pytestmark = pytest.mark.real
 # Builds and runs of a mirror take seconds; a machine with much else to do takes longer.
 WORK_MS = 180_000
 CLIENT_SECONDS = 120
-FIND = """
+INSTALL = """
 import asyncio, os, sys
-from rattler import Channel, Client, Gateway, MatchSpec
-async def main():
-    gateway = Gateway(client=Client.authenticated_client(), cache_dir=sys.argv[2])
-    found = await gateway.query(sources=[Channel(sys.argv[1])], specs=[MatchSpec("greeting")], platforms=["noarch"])
-    print(*sorted(str(record.version) for records in found for record in records), flush=True)
-asyncio.run(main())
+from rattler import Channel, Client, Gateway, install, solve
+async def main(address, folder):
+    client = Client.authenticated_client()
+    gateway = Gateway(client=client, cache_dir=folder + "/index")
+    records = await solve([Channel(address)], ["greeting"], gateway=gateway, platforms=["noarch"])
+    await install(records, folder + "/prefix", cache_dir=folder + "/packages", client=client, show_progress=False)
+asyncio.run(main(*sys.argv[1:]))
 os._exit(0)
 """
 
@@ -74,7 +75,7 @@ def voyage(running_hub: RunningHub, tmp_path: Path) -> RunningHub:
 def test_from_an_empty_dashboard_to_all_that_the_hub_is_for(voyage: RunningHub, browser: Browser, tmp_path: Path) -> None:
     with person(browser, voyage, "nina") as nina:
         _first_channel(nina, tmp_path)
-        _environment(nina, voyage)
+        _environment(nina, voyage, tmp_path)
         _token(nina, voyage, tmp_path)
         _mirror(nina, voyage, tmp_path)
         _policy(nina, voyage)
@@ -115,21 +116,13 @@ def _first_channel(page: Page, folder: Path) -> None:
     expect(page.get_by_role("heading", name="greeting 1.1")).to_be_visible()
 
 
-def _environment(page: Page, hub: RunningHub) -> None:
+def _environment(page: Page, hub: RunningHub, folder: Path) -> None:
     """Built while one watches, changed, compared, rolled back."""
-    page.goto(f"{hub.url}/ui/environments/new?organization=voyage")
-    page.get_by_label("Name", exact=True).fill("study")
-    page.locator("[name=channels]").fill("voyage-tools")
-    page.locator("[name=packages]").fill("greeting 1.0")
-    expect(page.locator("#meaning")).to_contain_text("It solves", timeout=WORK_MS)
-    page.get_by_role("button", name="Build it").click()
-    expect(page.get_by_role("heading", name="Build 1", level=1)).to_be_visible()
-    _completed(page)
-    page.get_by_role("link", name="Change it").click()
-    page.locator("[name=yaml]").fill("name: study\nchannels: [voyage-tools]\ndependencies: [greeting >=1.1]\n")
-    page.get_by_role("button", name="Build it").click()
-    expect(page.get_by_role("heading", name="Build 2", level=1)).to_be_visible()
-    _completed(page)
+    upstream, opened = Upstream(folder / "slow"), threading.Event()
+    upstream.add("beacon", "1.0", subdir="noarch")
+    with UpstreamServer(upstream.folder, [_held(opened)]) as server:
+        _new_mirror(page, hub, "voyage-proxy", server.url, mode="lazy")
+        _two_builds(page, hub, opened)
     page.goto(f"{hub.url}/ui/voyage/environments/study/builds")
     page.get_by_role("button", name="Compare the two that are marked").click()
     expect(page.get_by_role("heading", name="From build 1 to build 2")).to_be_visible()
@@ -139,8 +132,29 @@ def _environment(page: Page, hub: RunningHub) -> None:
     expect(page.get_by_role("heading", name="Current build 1")).to_be_visible()
 
 
+def _two_builds(page: Page, hub: RunningHub, opened: threading.Event) -> None:
+    """The log of the second is read while it goes on: a package of it is kept back until the page has shown what was said so far."""
+    page.goto(f"{hub.url}/ui/environments/new?organization=voyage")
+    page.get_by_label("Name", exact=True).fill("study")
+    page.locator("[name=channels]").fill("voyage-tools")
+    page.locator("[name=packages]").fill("greeting 1.0")
+    expect(page.locator("#meaning")).to_contain_text("It solves", timeout=WORK_MS)
+    page.get_by_role("button", name="Build it").click()
+    expect(page.get_by_role("heading", name="Build 1", level=1)).to_be_visible()
+    _completed(page)
+    page.get_by_role("link", name="Change it").click()
+    text = "name: study\nchannels: [voyage-tools, voyage-proxy]\ndependencies: [greeting >=1.1, beacon]\n"
+    page.locator("[name=yaml]").fill(text)
+    page.get_by_role("button", name="Build it").click()
+    expect(page.get_by_role("heading", name="Build 2", level=1)).to_be_visible()
+    expect(page.get_by_label("Log", exact=True)).to_contain_text("2 packages, solved", timeout=WORK_MS)
+    expect(page.get_by_role("heading", level=1)).not_to_contain_text("Completed")
+    opened.set()
+    _completed(page)
+
+
 def _completed(page: Page) -> None:
-    """Comes by itself, with the log that came in beside it."""
+    """Comes by itself, and its log stays."""
     expect(page.get_by_role("heading", level=1)).to_contain_text("Completed", timeout=WORK_MS)
     page.locator("#live summary").click()
     expect(page.get_by_label("Log", exact=True)).not_to_be_empty()
@@ -152,11 +166,12 @@ def _token(page: Page, hub: RunningHub, folder: Path) -> None:
     page.get_by_role("link", name="Make a token for this").click()
     page.get_by_role("button", name="Make the token").click()
     secret = page.locator("#secret").inner_text()
-    address = f"{hub.url}/t/{secret}/channels/voyage-tools"
+    address, client = f"{hub.url}/t/{secret}/channels/voyage-tools", folder / "client"
+    client.mkdir()
     told = subprocess.run(
-        [sys.executable, "-c", FIND, address, str(folder / "cache")], capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False
+        [sys.executable, "-c", INSTALL, address, str(client)], capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False
     )
-    assert told.stdout.split() == ["1.0", "1.1"], told.stderr
+    assert [path.name for path in (client / "prefix" / "conda-meta").glob("*.json")] == ["greeting-1.1-0.json"], told.stderr
     page.goto(f"{hub.url}/ui/account/tokens?all=1")
     expect(page.get_by_role("row").filter(has_text="browser upload to voyage-tools").first).to_contain_text("Revoked")
 
@@ -167,19 +182,8 @@ def _mirror(page: Page, hub: RunningHub, folder: Path) -> None:
     for version in ("1.0", "2.0"):
         upstream.add("buoy", version, subdir="noarch")
 
-    def hold(request: object, path: Path) -> None:
-        if path.suffix == ".conda":
-            opened.wait(WORK_MS / 1000)
-
-    with UpstreamServer(upstream.folder, [hold]) as server:
-        page.goto(f"{hub.url}/ui/mirrors/new")
-        page.get_by_label("Owner").select_option("voyage")
-        page.locator("#id_name").fill("voyage-mirror")
-        page.locator("#id_visibility").select_option("private")
-        page.locator("#id_url").fill(server.url)
-        for box in page.locator("[name=subdirs]").all():
-            box.set_checked(box.get_attribute("value") == "noarch")
-        page.get_by_role("button", name="Make the mirror").click()
+    with UpstreamServer(upstream.folder, [_held(opened)]) as server:
+        _new_mirror(page, hub, "voyage-mirror", server.url, mode="full")
         page.get_by_role("button", name="Dry run").click()
         expect(page.get_by_role("heading", name="+ To fetch")).to_be_visible(timeout=WORK_MS)
         expect(page.locator("main")).to_contain_text("noarch/buoy-2.0-0.conda")
@@ -191,6 +195,29 @@ def _mirror(page: Page, hub: RunningHub, folder: Path) -> None:
         expect(page.get_by_role("row").nth(1)).to_contain_text("Complete", timeout=WORK_MS)
     page.goto(f"{hub.url}/ui/channels/voyage-mirror")
     expect(page.get_by_role("link", name="buoy", exact=True)).to_be_visible()
+
+
+def _held(opened: threading.Event) -> Fault:
+    """Packages wait until it is opened."""
+
+    def hold(request: object, path: Path) -> None:
+        if path.suffix == ".conda":
+            opened.wait(WORK_MS / 1000)
+
+    return hold
+
+
+def _new_mirror(page: Page, hub: RunningHub, name: str, url: str, *, mode: str) -> None:
+    page.goto(f"{hub.url}/ui/mirrors/new")
+    page.get_by_label("Owner").select_option("voyage")
+    page.locator("#id_name").fill(name)
+    page.locator("#id_visibility").select_option("private")
+    page.locator("#id_mode").select_option(mode)
+    page.locator("#id_url").fill(url)
+    for box in page.locator("[name=subdirs]").all():
+        box.set_checked(box.get_attribute("value") == "noarch")
+    page.get_by_role("button", name="Make the mirror").click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
 
 def _policy(page: Page, hub: RunningHub) -> None:
