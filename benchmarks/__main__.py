@@ -57,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all of them unless said")
     parser.add_argument("--quick", action="store_true", help="smaller and shorter; what needs its full size has no verdict")
+    parser.add_argument("--postgres", action="store_true", help="mirror_channel on a PostgreSQL, of a wheel or in CONDAHUB_TEST_PG_URL")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables as Markdown too")
     chosen = parser.parse_args()
     if unknown := sorted(set(chosen.sections) - SECTIONS.keys()):
@@ -64,14 +65,16 @@ def main() -> int:
     found: list[tuple[str, list[Row]]] = []
     print(f"{machine()}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="condahub-bench-") as folder:
-        shop = Workshop(Path(folder), chosen.quick)
+        shop = Workshop(Path(folder), chosen.quick, postgres=chosen.postgres)
         for name, section in SECTIONS.items():
             if not chosen.sections or name in chosen.sections:
                 found.append((section.TITLE, _run(name, shop)))
     words, _ = summary(found)
     print(words)
     if chosen.write:
-        command = " ".join(["python -m benchmarks", *chosen.sections, *(["--quick"] if chosen.quick else [])])
+        command = " ".join(
+            ["python -m benchmarks", *chosen.sections, *(["--quick"] if chosen.quick else []), *(["--postgres"] if chosen.postgres else [])]
+        )
         chosen.write.write_text(as_markdown(found, command=command))
     return 0
 

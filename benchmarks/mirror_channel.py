@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from benchmarks.mirror import CHANGED_SECONDS, INGEST_MIB, INGEST_SECONDS, LARGE
 from benchmarks.report import Row, at_most, noted
 from benchmarks.workshop import Workshop
 from condahub.ops.roles import HOME
+from tests.postgres import postgres
 
 TITLE = "mirroring into a channel"
 UNCHANGED_RUNS = 6
@@ -24,8 +26,16 @@ FORMS = {"shards": "", "zst": "location ~ shards { return 404; }"}
 def run(shop: Workshop) -> Iterator[Row]:
     """Over each form of the index, in a hub's data folder of its own; each step in a process of its own.
 
-    On the empty PostgreSQL database that CONDAHUB_DATABASE_URL names, where it is set.
+    With `--postgres` on a PostgreSQL of its own, or on the empty database that CONDAHUB_TEST_PG_URL names.
     """
+    if shop.postgres:
+        with postgres() as url:
+            yield from _measured(dataclasses.replace(shop, database_url=url))
+    else:
+        yield from _measured(shop)
+
+
+def _measured(shop: Workshop) -> Iterator[Row]:
     root = shop.folder / "mirror-channel"
     upstream, size = root / "upstream", f"{shop.most:,} records"
     shop.say(f"mirror_channel: an index of {size}")
@@ -55,8 +65,6 @@ def run(shop: Workshop) -> Iterator[Row]:
 
 def _inside(shop: Workshop, data: Path, *words: str) -> dict[str, Any]:
     environment = {**shop.environment(data), "CONDAHUB_PRIVATE_NETWORKS_ALLOWED": "127.0.0.0/8"}
-    if url := os.environ.get("CONDAHUB_DATABASE_URL"):
-        environment["CONDAHUB_DATABASE_URL"] = url
     return _step([sys.executable, "-m", "benchmarks.mirror_inside", *words], environment)
 
 

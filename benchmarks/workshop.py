@@ -22,11 +22,14 @@ INSIDE_SECONDS = 900
 
 @dataclass
 class Workshop:
-    """quick: smaller, shorter, fewer rounds; what has a target at full size is then only shown. database_url: '' for SQLite."""
+    """quick: smaller, shorter, fewer rounds; what has a target at full size is then only shown. database_url: '' for SQLite; postgres:
+    sections that can measure on a PostgreSQL of their own do.
+    """
 
     folder: Path
     quick: bool
     database_url: str = ""
+    postgres: bool = False
     _big: dict[str, Any] = field(default_factory=dict)
 
     @property
