@@ -163,7 +163,7 @@ def start_a_hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
 
     yield start
     for hub in hubs:
-        hub.stop()
+        hub.cut_off()
 
 
 @pytest.fixture
