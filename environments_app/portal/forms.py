@@ -11,9 +11,8 @@ from django.conf import settings as hub_settings
 from django.utils.text import format_lazy
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
-from condahub.accounts.permissions import Role
 from condahub.errors import Unprocessable
-from condahub.portal.forms import HubForm
+from condahub.portal.forms import HubForm, role_choices
 from environments_app.services.choices import Choices
 from environments_app.services.environments import MAX_DESCRIPTION_CHARS
 from environments_app.spec import MAX_LOCK_SPEC_BYTES, Spec, read_environment
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 MAX_FIELD_CHARS = 200_000
+MAX_WORD_CHARS = 500
 FIELDS, YAML, LOCK = "fields", "yaml", "lock"
 WAYS = ((FIELDS, gettext_lazy("By fields")), (YAML, gettext_lazy("As YAML")), (LOCK, gettext_lazy("From a lock file")))
 VISIBILITIES = [
@@ -206,6 +206,7 @@ _LISTS = (
     ("default_channels", gettext_lazy("Channels where none are named"), ""),
     ("allowed_channels", gettext_lazy("Channels that may be named"), gettext_lazy("Empty: all that their readers may read.")),
     ("required_channels", gettext_lazy("Channels that are always added"), ""),
+    ("default_packages", gettext_lazy("Packages where none are named"), ""),
     ("included_packages", gettext_lazy("Packages that are always added"), ""),
     ("required_packages", gettext_lazy("Packages that must be asked for"), ""),
     (
@@ -213,6 +214,8 @@ _LISTS = (
         gettext_lazy("Platforms where none are named"),
         format_lazy(gettext_lazy("Of {platforms}."), platforms=", ".join(PLATFORMS)),
     ),
+    ("allowed_platforms", gettext_lazy("Platforms that may be named"), gettext_lazy("Empty: all.")),
+    ("allowed_pip_indexes", gettext_lazy("Indexes that pip lines may name"), gettext_lazy("Addresses, one a line.")),
     ("artifacts", gettext_lazy("Made at once after a build"), "archive, archive-zstd, installer."),
 )
 _IN_A_SANDBOX = [("yes", gettext_lazy("yes, in a sandbox (IT alone, for all)")), ("no", gettext_lazy("no"))]
@@ -244,13 +247,16 @@ _CHOICES = (
 _WORDS = (
     ("rebuild_cron", gettext_lazy("By which clock"), gettext_lazy("Five cron fields: 0 3 * * 1 is every Monday at three.")),
     ("rebuild_time_zone", gettext_lazy("In the time zone"), gettext_lazy("Such as Europe/Berlin.")),
+    ("pip_index", gettext_lazy("Index of pip lines that name none"), gettext_lazy("An address; it must be among those that may be named.")),
 )
 _LIMITS = (
     ("retention_keep_last", gettext_lazy("The newest builds that are kept")),
     ("retention_days", gettext_lazy("Days that a build is kept")),
     ("solve_seconds", gettext_lazy("Seconds for solving")),
     ("build_seconds", gettext_lazy("Seconds for a build")),
+    ("memory_bytes", gettext_lazy("Bytes of memory for a build")),
     ("environment_bytes", gettext_lazy("Bytes that it may have")),
+    ("concurrent_builds", gettext_lazy("Builds of an organization at once")),
 )
 
 
@@ -259,10 +265,22 @@ _GROUPS = (
     (gettext_lazy("How long builds are kept"), ("retention_keep_last", "retention_days", "retention_then")),
     (
         gettext_lazy("Channels and packages"),
-        ("default_channels", "allowed_channels", "required_channels", "included_packages", "required_packages"),
+        ("default_channels", "allowed_channels", "required_channels", "default_packages", "included_packages", "required_packages"),
     ),
-    (gettext_lazy("How it is built"), ("channel_priority", "default_platforms", "virtual_packages", *_FLAGS, "artifacts")),
-    (gettext_lazy("Limits"), ("solve_seconds", "build_seconds", "environment_bytes")),
+    (
+        gettext_lazy("How it is built"),
+        (
+            "channel_priority",
+            "default_platforms",
+            "allowed_platforms",
+            "virtual_packages",
+            *_FLAGS,
+            "pip_index",
+            "allowed_pip_indexes",
+            "artifacts",
+        ),
+    ),
+    (gettext_lazy("Limits"), ("solve_seconds", "build_seconds", "memory_bytes", "environment_bytes", "concurrent_builds")),
 )
 
 
@@ -282,7 +300,7 @@ class PolicyForm(HubForm):
             )
         for name, label, help_text in _WORDS:
             line = forms.TextInput({"class": "form-control mono"})
-            self.fields[name] = forms.CharField(required=False, max_length=100, label=label, help_text=help_text, widget=line)
+            self.fields[name] = forms.CharField(required=False, max_length=MAX_WORD_CHARS, label=label, help_text=help_text, widget=line)
         for name, label in _LIMITS:
             self.fields[name] = forms.IntegerField(
                 required=False, min_value=1, label=label, widget=forms.NumberInput({"class": "form-control"})
@@ -323,7 +341,7 @@ class GrantForm(HubForm):
         help_text=gettext_lazy("One of another organization as organization/team."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    role = forms.ChoiceField(choices=Role.choices, label=gettext_lazy("Role"))
+    role = forms.ChoiceField(choices=role_choices, label=gettext_lazy("Role"))
 
     def asked(self) -> dict[str, str]:
         """What `give_role` takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from condahub.audit.models import AuditEvent
+from environments_app.portal.forms import PolicyForm
 from environments_app.services import policies
 from tests.api.conftest import World
 from tests.portal.conftest import Visitor
@@ -15,14 +16,22 @@ pytestmark = pytest.mark.django_db
 def test_an_owner_sets_what_holds_for_all_environments(world: World, visit: type[Visitor]) -> None:
     owner = visit(world, "owner")
     assert "/ui/acme/environment-settings" in owner.get("/ui/acme/environments")
-    owner.post("/ui/acme/environment-settings", **{"policy-default_channels": "inner\nouter", "policy-solve_seconds": "90"})
-    assert policies.own_values(world.acme) == {"default_channels": ["inner", "outer"], "solve_seconds": 90}
+    owner.post(
+        "/ui/acme/environment-settings",
+        **{"policy-default_channels": "inner\nouter", "policy-solve_seconds": "90", "policy-memory_bytes": str(2**31)},
+    )
+    assert policies.own_values(world.acme) == {"default_channels": ["inner", "outer"], "solve_seconds": 90, "memory_bytes": 2**31}
     assert "90" in owner.get("/ui/acme/environment-settings")
     assert AuditEvent.objects.filter(action="environment.settings", target="acme").exists()
     # Emptied, it is again what the hub says.
     owner.post("/ui/acme/environment-settings")
     assert policies.own_values(world.acme) == {}
     assert "/ui/acme/environment-settings" not in visit(world, "maintainer").get("/ui/acme/environments")
+
+
+def test_every_setting_has_its_field() -> None:
+    shown = [field.name for _, fields in PolicyForm().groups() for field in fields]
+    assert sorted(shown) == sorted(policies.SETTINGS)
 
 
 def test_what_is_wrong_is_said_beside_it(world: World, visit: type[Visitor]) -> None:
