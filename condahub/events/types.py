@@ -12,6 +12,8 @@ from django.utils.translation import gettext_noop as _
 from condahub.accounts.permissions import Permission
 
 ANY_TYPE = "*"
+# Who did what nobody asked for.
+BY_THE_HUB = "the hub"
 
 
 class Severity(StrEnum):

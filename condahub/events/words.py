@@ -6,7 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
 
 from condahub.events.models import MAX_SENTENCE_CHARS, Event
-from condahub.events.types import type_named
+from condahub.events.types import BY_THE_HUB, type_named
 
 # What stands in the sentences beside names, numbers and reasons.
 _VALUES: dict[str, Promise] = {
@@ -30,7 +30,8 @@ def sentence_of(event: Event) -> str:
     template = gettext(event_type.sentence)
     if template == event_type.sentence:
         return event.sentence
-    values: dict[str, object] = {**event.payload, "object": event.object_name, "actor": event.actor_label}
+    actor = gettext("the hub") if event.actor_label == BY_THE_HUB else event.actor_label
+    values: dict[str, object] = {**event.payload, "object": event.object_name, "actor": actor}
     if "organization" in event_type.fields and event.organization is not None:
         values["organization"] = event.organization.name
     for name in _WORDS_OF:

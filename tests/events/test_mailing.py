@@ -9,7 +9,7 @@ import pytest
 from django.core import mail
 from pytest_django.fixtures import Settings
 
-from condahub.accounts.models import Grant
+from condahub.accounts.models import Grant, User
 from condahub.accounts.policy import Actor
 from condahub.errors import Conflict
 from condahub.events import selectors, services
@@ -42,6 +42,14 @@ def test_what_comes_together_is_one_mail(world: World, reader: Actor, tell: Tell
     assert all(f"{name}-1.0-0.conda" in message.body for name in ("one", "two", "three"))
     assert message.extra_headers["Auto-Submitted"] == "auto-generated"
     assert not selectors.inbox_of(reader).exists()
+
+
+def test_a_mail_speaks_its_readers_language(world: World, reader: Actor, tell: Tell) -> None:
+    User.objects.filter(pk=reader.user_id).update(language="de")
+    tell(lambda: [publish(world.inner, name) for name in ("one", "two")])
+    message = mail.outbox[0]
+    assert message.subject == "[condahub] der Hub hat one-1.0-0.conda in inner veröffentlicht. Und 1 weitere."
+    assert message.body.startswith("Hallo ") and "Benachrichtigungen auf dem Hub" in message.body
 
 
 def test_a_right_that_is_gone_by_then_stops_the_mail(world: World, reader: Actor, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ from condahub.accounts.policy import HasAccessTarget, target_of
 from condahub.accounts.secrets import mask
 from condahub.audit.scrub import scrub
 from condahub.events.models import MAX_SENTENCE_CHARS, Event
-from condahub.events.types import type_named
+from condahub.events.types import BY_THE_HUB, type_named
 from condahub.jobs.services import enqueue
 
 SPREAD = "events.deliver"
-BY_THE_HUB = "the hub"
 MAX_NAME_CHARS = 255
 MAX_TELL = 200
 
