@@ -42,8 +42,8 @@ def use(environment: Environment, build: Build | None = None) -> Paste:
             "pixi",
             f'{get}"{base}/artifacts/pinned" -o environment.yml\npixi init --import environment.yml {name} && cd {name} && pixi install',
         ),
-        Line("archive", f'mkdir {name} && {get}"{base}/artifacts/archive?wait=60" | tar -xz -C {name}\n{name}/bin/conda-unpack'),
-        Line("folder", f"conda activate {folder}"),
+        Line(gettext("archive"), f'mkdir {name} && {get}"{base}/artifacts/archive?wait=60" | tar -xz -C {name}\n{name}/bin/conda-unpack'),
+        Line(gettext("folder"), f"conda activate {folder}"),
         Line(
             "Jupyter",
             f'{folder}/bin/python -m ipykernel install --user --name {organization}-{name} --display-name "{which}"',

@@ -131,7 +131,7 @@ def members(request: PortalRequest, organization: str, environment: str) -> Http
     if request.method == "POST" and form.is_valid():
         try:
             given = roles.give_role(actor=request.actor, environment=found, **form.asked())
-            said = gettext("%(who)s is %(role)s now.") % {"who": given.user or given.team, "role": given.role}
+            said = gettext("%(who)s is %(role)s now.") % {"who": given.user or given.team, "role": gettext(given.role)}
             return done(request, path_of(found, "members"), said)
         except HubError as refused:
             error = refused

@@ -22,6 +22,7 @@ from mirrors_app import selectors
 from mirrors_app.models import Mirror, MirrorMode, MirrorRefusal, RunState, SyncRun
 from mirrors_app.portal import words
 from mirrors_app.portal.forms import MirrorForm, NewMirrorForm
+from mirrors_app.portal.reasons import said
 from mirrors_app.services import mirrors as services
 from mirrors_app.services import runs
 
@@ -167,8 +168,8 @@ def run(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         ],
         "refused": report.get("refused", []),
         "replaced": report.get("replaced", []),
-        "broken": report.get("broken", []),
-        "left_out": sorted(report.get("left_out", {}).items(), key=lambda pair: -pair[1]),
+        "broken": _explained(report.get("broken", [])),
+        "left_out": _by_count(report.get("left_out", {})),
         "job_opens": one.job is not None and portal_jobs.visible_jobs(request.actor).filter(pk=one.job.pk).exists(),
     }
     return show(request, "mirrors/run.html", context)
@@ -187,7 +188,8 @@ def plan(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
         "phase_words": words.phase(job),
         "plan": result,
         "tried": words.filters(job.payload["filters"]) if job.payload.get("filters") is not None else None,
-        "reasons": sorted((result or {}).get("left_out", {}).get("reasons", {}).items(), key=lambda pair: -pair[1]),
+        "reasons": _by_count((result or {}).get("left_out", {}).get("reasons", {})),
+        "broken": _explained((result or {}).get("broken_dependencies", [])),
         "may_run": can(request.actor, Permission.MIRROR_SYNC, found),
     }
     return show(request, "mirrors/plan.html", context)
@@ -236,8 +238,8 @@ def end(request: PortalRequest, channel: str) -> HttpResponseBase:
         services.delete_mirror(actor=request.actor, mirror=found, keep_packages=True)
     except HubError as error:
         return failed(request, reverse("mirrors:settings", args=[name]), error)
-    said = gettext("'%(channel)s' is an ordinary channel now, with the packages it has.") % {"channel": name}
-    return done(request, reverse("channels:channel", args=[name]), said)
+    told = gettext("'%(channel)s' is an ordinary channel now, with the packages it has.") % {"channel": name}
+    return done(request, reverse("channels:channel", args=[name]), told)
 
 
 def broken_panel(actor: Actor) -> dict[str, Any] | None:
@@ -270,6 +272,14 @@ def _bars(mirror: Mirror) -> list[dict[str, Any]]:
         }
         for index, run in enumerate(last)
     ]
+
+
+def _by_count(reasons: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(((said(reason), count) for reason, count in reasons.items()), key=lambda pair: -pair[1])
+
+
+def _explained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "reason": said(row["reason"])} for row in rows]
 
 
 def _path(item: Any) -> str:
