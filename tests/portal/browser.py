@@ -36,13 +36,16 @@ def chromium(path: str) -> Iterator[Browser]:
             browser.close()
 
 
-def context_of(browser: Browser, size: tuple[int, int] = WIDE, *, dark: bool = False, scripts: bool = True) -> BrowserContext:
-    """A person's browser: its window, what its machine prefers, whether scripts run in it."""
+def context_of(
+    browser: Browser, size: tuple[int, int] = WIDE, *, dark: bool = False, scripts: bool = True, locale: str = "en-US"
+) -> BrowserContext:
+    """A person's browser: its window, what its machine prefers, whether scripts run in it. locale: never the testing machine's own."""
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce",
         java_script_enabled=scripts,
+        locale=locale,
         # axe is put into pages whose policy takes no strange script.
         bypass_csp=False,
     )
@@ -52,9 +55,9 @@ def context_of(browser: Browser, size: tuple[int, int] = WIDE, *, dark: bool = F
 
 def sign_in(page: Page, hub: RunningHub, username: str = "admin", password: str | None = None) -> None:
     page.goto(f"{hub.url}/accounts/login/")
-    page.get_by_label("User name").fill(username)
-    page.get_by_label("Password").fill(hub.admin_password if password is None else password)
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("input[name=username]").fill(username)
+    page.locator("input[name=password]").fill(hub.admin_password if password is None else password)
+    page.locator("form:has(input[name=password]) button").click()
     page.wait_for_url(f"{hub.url}/ui/")
 
 

@@ -100,6 +100,7 @@ def main() -> None:
         "--all", type=Path, metavar="FOLDER", help="every page, wide and narrow, light and dark, with what is wrong with it"
     )
     parser.add_argument("--only", default="", help="pages whose name begins so")
+    parser.add_argument("--locale", default="en-US", help="what the browser asks for, such as de-DE; of --all")
     chosen = parser.parse_args()
     binary = PARTS["chromium"].path
     if binary is None:
@@ -111,7 +112,7 @@ def main() -> None:
     ):
         Furnisher(hub, Path(scratch) / "made").furnish(loopback=True)
         if chosen.all:
-            take_all(browser, hub, chosen.all, chosen.only)
+            take_all(browser, hub, chosen.all, chosen.only, chosen.locale)
         else:
             take_for_docs(browser, hub)
 
@@ -127,11 +128,11 @@ def take_for_docs(browser: Browser, hub: RunningHub) -> None:
         page.context.close()
 
 
-def take_all(browser: Browser, hub: RunningHub, folder: Path, only: str) -> None:
+def take_all(browser: Browser, hub: RunningHub, folder: Path, only: str, locale: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for size, look in ((WIDE, "wide"), (NARROW, "narrow")):
         for dark in (False, True):
-            page = context_of(browser, size, dark=dark).new_page()
+            page = context_of(browser, size, dark=dark, locale=locale).new_page()
             page.on("console", lambda message: print("console:", message.text) if message.type == "error" else None)
             kind = f"{look}-{'dark' if dark else 'light'}"
             page.goto(f"{hub.url}/accounts/login/")
