@@ -99,6 +99,14 @@ class Site:
         assert build["state"] == "completed", build["error"]
         return build
 
+    def artifact(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The bytes of an artifact that is made when it is asked for."""
+        deadline = time.monotonic() + END_SECONDS
+        while (answer := self.call("GET", f"{path}?wait=20", headers=headers)).status_code == 202:
+            assert time.monotonic() < deadline, answer.text
+        assert answer.status_code == 200, answer.text[:500]
+        return answer.content
+
     def log_of(self, build: Mapping[str, Any]) -> str:
         return str(self.do("GET", f"jobs/{build['job']}/log"))
 

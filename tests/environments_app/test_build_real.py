@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -241,6 +243,26 @@ def test_two_organizations_with_packages_of_one_name_never_see_each_others_bytes
             headers=headers,
         )
         assert refused.status_code == 422 and "that you may read" in refused.json()["detail"]
+    for organization, headers in robots.items():
+        other = "south" if organization == "north" else "north"
+        archive = hub.artifact(f"organizations/{organization}/environments/mine/builds/current/artifacts/archive", headers)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+            content = b"".join(member.read() for name in packed.getnames() if (member := packed.extractfile(name)) is not None)
+        assert (
+            f"of {organization}".encode() in content
+            and f"of {other}".encode() not in content
+            and f"{other}-private".encode() not in content
+        )
+        lock = hub.call("GET", f"organizations/{organization}/environments/mine/builds/current/artifacts/explicit", headers=headers).text
+        assert f"/channels/{organization}-private/" in lock and other not in lock
+        found = hub.do("GET", "environments/packages?package=secret", headers=headers)["results"]
+        assert {(row["organization"], row["channel"]) for row in found} == {(organization, f"{organization}-private")}
+        for kind in ("archive", "explicit", "log", "sbom", "yaml"):
+            path = f"organizations/{other}/environments/mine/builds/current/artifacts/{kind}"
+            assert hub.call("GET", path, headers=headers).status_code == 403, kind
+        question = {"specification": f"channels: [{other}-private]\ndependencies: [secret]\n", "organization": organization}
+        asked = hub.call("POST", "environments/would-it-solve", question, headers=headers)
+        assert asked.status_code == 422 and "that you may read" in asked.json()["detail"]
     shared = subprocess.run(["grep", "-rlE", "of (north|south)", hub.root / ".c" / "shared"], capture_output=True, check=False)
     assert shared.stdout == b"", "no private byte lies in the shared cache"
 
@@ -251,6 +273,12 @@ def test_it_is_told_at_once_whether_a_specification_would_solve(hub: Site) -> No
     bad = hub.do(
         "POST", "environments/would-it-solve", {"specification": "channels: [forge]\ndependencies:\n- nowhere >1\n", "organization": "acme"}
     )
+    gpu = {"specification": "channels: [forge]\ndependencies: [gpu]\n", "organization": "acme", "environment": "on-gpus"}
+    hub.add("forge", "gpu", depends=["__cuda >=12"])
+    hub.do("POST", "organizations/acme/environments", {"name": "on-gpus"})
+    assert "__cuda" in hub.do("POST", "environments/would-it-solve", gpu)["conflict"]["tree"]
+    hub.do("PATCH", "organizations/acme/environments/on-gpus/settings", {"values": {"virtual_packages": {"__cuda": "12.4"}}})
+    assert hub.do("POST", "environments/would-it-solve", gpu)["solves"], "a GPU is a setting"
     assert not bad["solves"] and bad["conflict"]["specs"][0] == {"spec": "nowhere >1", "why": bad["conflict"]["specs"][0]["why"], "line": 3}
 
 
