@@ -17,8 +17,12 @@ _VALUES: dict[str, Promise] = {
     "purged": pgettext_lazy("event", "purged"),
     "approved": pgettext_lazy("event", "approved"),
     "refused": pgettext_lazy("event", "refused"),
+    "changed": pgettext_lazy("event", "changed"),
+    "archived": pgettext_lazy("event", "archived"),
+    "brought back": pgettext_lazy("event", "brought back"),
+    "pointed to another build": pgettext_lazy("event", "pointed to another build"),
 }
-_WORDS_OF = ("state", "answer")
+_WORDS_OF = ("state", "answer", "change")
 
 
 def sentence_of(event: Event) -> str:
