@@ -40,7 +40,9 @@ class CondaRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class PypiRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One wheel. index: the hub's name of the index it comes from; requires: PEP 508 lines; sha256 hexadecimal; size in bytes."""
+    """One wheel. index: the hub's name of the index it comes from; requires: PEP 508 lines; sha256 hexadecimal; size in bytes;
+    sdist, sdist_sha256: the source distribution that the hub built it of, empty for one that its index had.
+    """
 
     name: str
     version: str
@@ -51,6 +53,8 @@ class PypiRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requires: tuple[str, ...] = ()
     requires_python: str = ""
     license: str = ""
+    sdist: str = ""
+    sdist_sha256: str = ""
 
 
 class LockedChannel(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -46,7 +46,7 @@ class Fetcher:
         known = self._by_address.get(chosen.address)
         if known is None:
             path, sha256, size = self._known_file(chosen) or self._download(chosen)
-            record = _record(path, chosen, sha256, size)
+            record = record_of(path, chosen, sha256, size)
             one = Fetched(
                 sha256=sha256,
                 filename=chosen.filename,
@@ -58,6 +58,18 @@ class Fetcher:
             )
             known = self._by_address[chosen.address] = (record, one)
         return known[0]
+
+    def fetch_aside(self, chosen: Chosen) -> tuple[PypiRecord, Fetched]:
+        """The same of a wheel that only building takes: it is not among those that were fetched."""
+        path, sha256, size = self._download(chosen)
+        record = record_of(path, chosen, sha256, size)
+        facts = {"sha256": sha256, "filename": chosen.filename, "name": record.name, "version": record.version, "size": size}
+        return record, Fetched(**facts, address=chosen.address, path=str(path))
+
+    def fetch_source(self, filename: str, address: str, sha256: str) -> tuple[Path, str]:
+        """(the file of a source distribution, its sha256). sha256: that its index promises, '' where it does not."""
+        path, digest, _ = self._download(Chosen(filename, "", filename, address, sha256))
+        return path, digest
 
     def _known_file(self, chosen: Chosen) -> tuple[Path, str, int] | None:
         """The wheel where the organization keeps it, if its bytes are still the right ones."""
@@ -75,11 +87,13 @@ class Fetcher:
                 digest, size = self._stream(chosen, part)
             except httpx.HTTPError as error:
                 if attempt == TRIES - 1:
-                    raise PipFailed(f"The wheel {chosen.filename} can't be fetched.", code="wheel_unreachable") from error
+                    raise PipFailed(f"The {chosen.what} {chosen.filename} can't be fetched.", code="wheel_unreachable") from error
                 time.sleep(PAUSE_SECONDS)
                 continue
             if chosen.sha256 and digest != chosen.sha256:
-                raise WheelRefused(f"The wheel {chosen.filename} is not what its index promises: the sha256 differs.", code="hash_mismatch")
+                raise WheelRefused(
+                    f"The {chosen.what} {chosen.filename} is not what its index promises: the sha256 differs.", code="hash_mismatch"
+                )
             path = self._folder / f"{digest}.whl"
             part.replace(path)
             self._left_bytes -= size
@@ -91,7 +105,7 @@ class Fetcher:
         with self._client.stream("GET", chosen.address, headers={"Accept-Encoding": "identity"}) as response, part.open("wb") as file:
             if response.is_client_error:
                 raise PipFailed(
-                    f"The wheel {chosen.filename} is not to be had: its index answers {response.status_code}.", code="wheel_missing"
+                    f"The {chosen.what} {chosen.filename} is not to be had: its index answers {response.status_code}.", code="wheel_missing"
                 )
             response.raise_for_status()
             for piece in response.iter_raw():
@@ -103,7 +117,7 @@ class Fetcher:
         return digest.hexdigest(), size
 
 
-def _record(path: Path, chosen: Chosen, sha256: str, size: int) -> PypiRecord:
+def record_of(path: Path, chosen: Chosen, sha256: str, size: int) -> PypiRecord:
     """As the lock has it; its needs are those that the wheel itself names."""
     record = PypiRecord(name=chosen.name, version=chosen.version, filename=chosen.filename, sha256=sha256, size=size)
     try:

@@ -26,7 +26,7 @@ from environments_app.building import folders
 from environments_app.building.context import BuildContext
 from environments_app.building.limits import Limits
 from environments_app.pip import wheels
-from environments_app.pip.protocol import Resolve, Resolved
+from environments_app.pip.protocol import Resolve, Resolved, SourceBuilds
 
 RESOLVE_SECONDS = 300.0
 
@@ -53,7 +53,8 @@ def run(context: BuildContext) -> HubLock:
     with _folder() as folder:
         lock = context.known_lock
         if context.request.get("pip"):
-            resolved = _resolved(asking, lock, folder, prefix=context.staging if context.platform in lock.platforms else None)
+            staging = context.staging if context.platform in lock.platforms else None
+            resolved = _resolved(asking, lock, folder, prefix=staging, baked=context.prefix)
             wheels.keep(organization_id, resolved.wheels)
             lock = resolved.lock
         elif left := wheels.missing(organization_id, lock):
@@ -69,10 +70,11 @@ def run(context: BuildContext) -> HubLock:
 def would_be(asking: Asking, lock: HubLock, prefix: Path) -> HubLock:
     """The lock with the wheels that it would get now, which are not kept. prefix: the folder of its conda packages. Raises HubError."""
     with _folder() as folder:
-        return _resolved(asking, lock, folder, prefix=prefix).lock
+        return _resolved(asking, lock, folder, prefix=prefix, baked=prefix).lock
 
 
-def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | None) -> Resolved:
+def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | None, baked: Path | None = None) -> Resolved:
+    """prefix: the folder of the conda packages; baked: what it is written for."""
     options = asking.request.get("pip_options", {})
     index = options.get("index_url") or ""
     if not index:
@@ -82,7 +84,10 @@ def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | Non
             status=422,
             hint="Name one with '--index-url', or ask IT for the setting 'pip_index'.",
         )
-    with GuardedProxy(Guard.parse(settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED), own=_own_doors()) as proxy:
+    with (
+        GuardedProxy(Guard.parse(settings.CONDAHUB_PRIVATE_NETWORKS_ALLOWED), own=_own_doors()) as proxy,
+        _sources(asking, folder, baked) as sources,
+    ):
         request = Resolve(
             lock=lock,
             requirements=tuple(asking.request.get("pip", ())),
@@ -98,6 +103,7 @@ def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | Non
             max_bytes=asking.limits.environment_bytes,
             timeout_seconds=min(RESOLVE_SECONDS, asking.seconds),
             exclude_newer=asking.request.get("exclude_newer", ""),
+            sources=sources,
         )
         # The proxy's address is in the request: whatever else the child were to try goes to a port where nothing listens.
         result = asking.job.run_child(
@@ -112,6 +118,18 @@ def _resolved(asking: Asking, lock: HubLock, folder: Path, *, prefix: Path | Non
                 f"A connection to '{host}' was refused: it is not allowed, or leads to an address that is not public.", "warning"
             )
     return msgspec.convert(result, Resolved)
+
+
+@contextmanager
+def _sources(asking: Asking, folder: Path, baked: Path | None) -> Iterator[SourceBuilds | None]:
+    """How source distributions are built, where they may be."""
+    if not asking.limits.sdists or baked is None:
+        yield None
+        return
+    with wheels.built_before(asking.organization_id, folder) as known:
+        yield SourceBuilds(
+            prefix=str(baked), seconds=asking.seconds, memory_bytes=asking.limits.memory_bytes, known=known, hidden=folders.hidden()
+        )
 
 
 def _link(context: BuildContext, lock: HubLock, folder: Path) -> None:

@@ -30,10 +30,11 @@ PASSED_ON_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR
 
 
 class PipFailed(HubError):
-    """The pip requirements can't be met. hint: what was found out, line by line."""
+    """The pip requirements can't be met. hint: what was found out, line by line; without_wheel: names that have none that fits."""
 
     code = "pip_conflict"
     status = 422
+    without_wheel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,53 @@ class Chosen:
     address: str
     sha256: str
 
+    @property
+    def what(self) -> str:
+        return "wheel" if self.filename.endswith(".whl") else "source distribution"
 
-def resolve(request: Resolve, subdir: str, provided: Mapping[str, Provided], folder: Path) -> list[Chosen]:
-    """The wheels for one platform, by name. folder: for files of this question alone. Raises PipFailed."""
+
+def resolve(request: Resolve, subdir: str, provided: Mapping[str, Provided], folder: Path, *, made: Path | None = None) -> list[Chosen]:
+    """The wheels for one platform, by name. folder: for files of this question alone; made: of wheels that no index has.
+
+    Raises PipFailed.
+    """
     platform = request.lock.platform(subdir)
     _, python = site_packages_of(platform, subdir)
     output = folder / "pylock.toml"
     _write_stubs(folder / "provided", provided.values())
     (folder / "requirements.in").write_text("".join(f"{line}\n" for line in request.requirements))
     (folder / "constraints.in").write_text("".join(f"{one.name}=={one.version}\n" for one in provided.values()))
-    done = _run_uv(
-        _argv(request, subdir, platform, python, folder), _environment(request, subdir, platform, folder), request.timeout_seconds
-    )
+    argv = [*_argv(request, subdir, platform, python, folder), *(["--find-links", str(made)] if made is not None else [])]
+    done = _run_uv(argv, _environment(request, subdir, platform, folder), request.timeout_seconds)
     if done.returncode != 0:
         raise explained(done.stderr, subdir, python, provided)
     packages = tomllib.loads(output.read_text()).get("packages", [])
     return [_chosen(one, subdir, platform, python) for one in packages if canonicalize_name(str(one["name"])) not in provided]
+
+
+def ask_for_source(
+    request: Resolve, name: str, line: str, subdir: str, platform: PlatformLock, python: str, folder: Path
+) -> Mapping[str, Any] | None:
+    """What uv says of the newest source distribution that a requirement allows; None where there is none.
+
+    Told that the package needs nothing, uv takes its word for what it needs from nobody: nothing of it is run. Raises PipFailed.
+    """
+    (folder / "provided").mkdir()
+    (folder / "requirements.in").write_text(f"{line}\n")
+    (folder / "constraints.in").write_text("")
+    (folder / "uv.toml").write_text(f'dependency-metadata = [{{ name = "{name}", requires-dist = [] }}]\n')
+    argv = _argv(request, subdir, platform, python, folder)
+    at = argv.index("--only-binary")
+    argv[at : at + 2] = ["--no-binary", name, "--no-deps"]
+    argv[argv.index("--no-config")] = f"--config-file={folder / 'uv.toml'}"
+    done = _run_uv(argv, _environment(request, subdir, platform, folder), request.timeout_seconds)
+    if done.returncode != 0:
+        said = explained(done.stderr, subdir, python, {})
+        if said.code in ("pip_conflict", "wheels_only"):
+            return None
+        raise said
+    packages = tomllib.loads((folder / "pylock.toml").read_text()).get("packages", [])
+    return next((one for one in packages if canonicalize_name(str(one["name"])) == name and "sdist" in one), None)
 
 
 def find(request: Resolve, subdir: str, wanted: Sequence[PypiRecord], folder: Path) -> list[Chosen]:
@@ -155,19 +187,21 @@ def _chosen(package: Mapping[str, Any], subdir: str, platform: PlatformLock, pyt
         raise _without_wheel([name], subdir, python)
     found = offered[filename]
     sha256 = str(found.get("hashes", {}).get("sha256", ""))
-    return Chosen(canonicalize_name(name), version, filename, str(found["url"]), sha256)
+    return Chosen(canonicalize_name(name), version, filename, str(found.get("url") or found["path"]), sha256)
 
 
 def _filename(wheel: Mapping[str, Any]) -> str:
-    return str(wheel.get("name") or unquote(urlsplit(str(wheel.get("url", ""))).path).rpartition("/")[2])
+    return str(wheel.get("name") or unquote(urlsplit(str(wheel.get("url") or wheel.get("path", ""))).path).rpartition("/")[2])
 
 
 def _without_wheel(names: Sequence[str], subdir: str, python: str, hint: str = "") -> PipFailed:
-    return PipFailed(
+    error = PipFailed(
         f"{subdir}: {', '.join(names)} has no wheel for Python {python} there, and source distributions are not built here.",
         code="wheels_only",
         hint=hint or "Ask for another version, use a conda package, or publish a wheel.",
     )
+    error.without_wheel = tuple(canonicalize_name(name) for name in names)
+    return error
 
 
 def explained(said: str, subdir: str, python: str, provided: Mapping[str, Provided]) -> PipFailed:

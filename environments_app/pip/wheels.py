@@ -16,11 +16,12 @@ from condahub.engine.wheels import WheelRefused
 from condahub.ops.gc import Collected, Sweep
 from condahub.storage.blobs import blobs
 from environments_app.models import BuildPackage, Wheel
-from environments_app.pip.protocol import Fetched
+from environments_app.pip.protocol import BuiltWheel, Fetched
 
 NAMESPACE = "artifacts"
 READ_BYTES = 1024 * 1024
 BATCH = 500
+MAX_BUILT = 500
 
 
 def keep(organization_id: int, wheels: Iterable[Fetched]) -> None:
@@ -47,6 +48,9 @@ def keep(organization_id: int, wheels: Iterable[Fetched]) -> None:
                 "version": one.version[:128],
                 "size": one.size,
                 "address": one.address[:2000],
+                "sdist": one.sdist[:255],
+                "sdist_sha256": one.sdist_sha256,
+                "built_with": list(one.built_with),
             },
         )
 
@@ -84,17 +88,36 @@ def known_paths(organization_id: int) -> dict[str, str]:
 
 
 @contextmanager
+def built_before(organization_id: int, folder: Path) -> Iterator[tuple[BuiltWheel, ...]]:
+    """The wheels that the organization has built of source distributions, each with a file, as long as the block lasts."""
+    rows = list(Wheel.objects.filter(organization_id=organization_id).exclude(sdist_sha256="").order_by("-pk")[:MAX_BUILT])
+    with _files((row.sha256 for row in rows), folder) as paths:
+        yield tuple(
+            BuiltWheel(filename=row.filename, sdist_sha256=row.sdist_sha256, path=paths[row.sha256], built_with=tuple(row.built_with))
+            for row in rows
+        )
+
+
+@contextmanager
 def at_hand(organization_id: int, records: Iterable[PypiRecord], folder: Path) -> Iterator[dict[str, str]]:
     """Files of these wheels by sha256, as long as the block lasts. Raises WheelRefused for one that the organization never had."""
-    store = blobs(NAMESPACE)
     wanted = {record.sha256: record for record in records}
     held = set(Wheel.objects.filter(organization_id=organization_id, sha256__in=wanted).values_list("sha256", flat=True))
+    for sha256, record in wanted.items():
+        if sha256 not in held:
+            raise WheelRefused(f"The hub does not have the wheel {record.filename}.", code="wheel_missing")
+    with _files(wanted, folder) as paths:
+        yield paths
+
+
+@contextmanager
+def _files(digests: Iterable[str], folder: Path) -> Iterator[dict[str, str]]:
+    """A file of each by sha256: the store's own, or a copy in `folder`."""
+    store = blobs(NAMESPACE)
     paths: dict[str, str] = {}
     copies: list[Path] = []
     try:
-        for sha256, record in wanted.items():
-            if sha256 not in held:
-                raise WheelRefused(f"The hub does not have the wheel {record.filename}.", code="wheel_missing")
+        for sha256 in digests:
             path = store.local_path(sha256)
             if path is None:
                 path = folder / f"{sha256}.whl"
@@ -109,8 +132,8 @@ def at_hand(organization_id: int, records: Iterable[PypiRecord], folder: Path) -
 
 
 def addresses(organization_id: int, digests: Iterable[str]) -> Mapping[str, str]:
-    """Where wheels were fetched from, by sha256."""
-    rows = Wheel.objects.filter(organization_id=organization_id, sha256__in=list(digests))
+    """Where wheels were fetched from, by sha256; those that were built here are nowhere else."""
+    rows = Wheel.objects.filter(organization_id=organization_id, sha256__in=list(digests), sdist_sha256="")
     return dict(rows.values_list("sha256", "address"))
 
 

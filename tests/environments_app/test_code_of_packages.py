@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from condahub.accounts import services as accounts
 from condahub.accounts.policy import Actor
 from condahub.audit.models import AuditEvent
 from condahub.engine import sandbox
 from condahub.errors import Forbidden, Unprocessable
 from condahub.ops.doctor import Level
+from condahub.ops.gc import Sweep
+from condahub.storage.blobs import blobs
 from environments_app import checkups
-from environments_app.building.limits import limits_of
-from environments_app.models import Builder
-from environments_app.services import policies, sandboxes
+from environments_app.artifacts.collect import collect_artifacts
+from environments_app.building.context import BuildContext
+from environments_app.building.limits import Limits, limits_of
+from environments_app.models import Build, Builder
+from environments_app.pip import wheels
+from environments_app.pip.protocol import Fetched
+from environments_app.services import policies, sandboxes, usage
 from environments_app.services.environments import create_environment
 from tests.api.conftest import World
+from tests.environments_app.building import finish, queue
 
 pytestmark = pytest.mark.django_db
 SWITCHES = policies.CODE_SWITCHES
@@ -88,3 +98,52 @@ def test_the_doctor_says_what_is_on_and_can_not_be_held(world: World, monkeypatc
     said.append(("Bubblewrap is not installed.", "Install it."))
     found: Any = checkups.check_sandbox()
     assert found.level == Level.ERROR and "link_scripts_allowed" in found.what and found.mend == "Install it."
+
+
+def test_what_an_organization_has_built_is_taken_again_by_it_alone(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "made.whl"
+    path.write_bytes(b"built here")
+    sha256 = hashlib.sha256(b"built here").hexdigest()
+    facts = {
+        "name": "src",
+        "version": "1.0",
+        "filename": "src-1.0-py3-none-any.whl",
+        "size": 10,
+        "address": "https://index.example/src-1.0.tar.gz",
+    }
+    source = {"sdist": "src-1.0.tar.gz", "sdist_sha256": "ab" * 32, "built_with": ("backend-1.0-py3-none-any.whl sha256:cd",)}
+    wheels.keep(world.acme.pk, [Fetched(sha256=sha256, path=str(path), **facts, **source)])  # type: ignore[arg-type]
+    with wheels.built_before(world.acme.pk, tmp_path) as known:
+        assert [(one.filename, one.sdist_sha256, Path(one.path).read_bytes(), one.built_with) for one in known] == [
+            ("src-1.0-py3-none-any.whl", "ab" * 32, b"built here", source["built_with"])
+        ]
+    other = accounts.create_organization(actor=who(world, "staff"), name="beta", owner=world.people["owner"])
+    with wheels.built_before(other.pk, tmp_path) as known:
+        assert known == ()
+    assert wheels.addresses(world.acme.pk, [sha256]) == {}, "it is nowhere but here"
+
+
+def test_a_build_is_the_folder_of_another_only_where_as_many_scripts_ran(world: World) -> None:
+    def context(allowed: bool) -> BuildContext:
+        made = BuildContext.__new__(BuildContext)
+        made.limits = Limits(1, 1, 1, 1, 1, link_scripts=allowed)
+        return made
+
+    none, left, ran = (
+        Build(),
+        Build(link_scripts=["bin/.a-post-link.sh"]),
+        Build(scripts_sha256="ab", link_scripts=["bin/.a-pre-unlink.sh"]),
+    )
+    assert [context(True).ran_alike(one) for one in (none, left, ran)] == [True, False, True]
+    assert [context(False).ran_alike(one) for one in (none, left, ran)] == [True, True, False]
+
+
+def test_what_scripts_wrote_is_kept_as_long_as_a_build_names_it_and_counts(world: World) -> None:
+    build = finish(queue(world))
+    before = usage.used_by_organization(world.acme.pk)
+    store = blobs("artifacts")
+    kept, loose = store.put_bytes(b"what they wrote"), store.put_bytes(b"what nobody names")
+    Build.objects.filter(pk=build.pk).update(scripts_sha256=kept, scripts_size=15)
+    assert usage.used_by_organization(world.acme.pk) == before + 15
+    list(collect_artifacts(Sweep(now=timezone.now() + timedelta(days=30), grace=timedelta(days=7), dry_run=False, check=lambda: None)))
+    assert store.exists(kept) and not store.exists(loose)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,18 @@ def make_wheel(
     return buffer.getvalue()
 
 
+def make_sdist(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
+    """The bytes of a source distribution."""
+    buffer = io.BytesIO()
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, data in {"PKG-INFO": about, **files}.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{path}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
 @dataclass
 class Index:
     """What it offers, by project: file name -> bytes. hashes: what is promised where that is not the truth; asked: paths."""
@@ -56,6 +69,12 @@ class Index:
         """Offer a wheel."""
         made = data if data is not None else make_wheel(name, version, **about)  # type: ignore[arg-type]
         self.projects.setdefault(name, {})[f"{name}-{version}-{tag}.whl"] = made
+        return made
+
+    def add_sdist(self, name: str, version: str, **files: bytes) -> bytes:
+        """Offer a source distribution; files by name, `_` for `.`."""
+        made = make_sdist(name, version, {path.replace("_", "."): data for path, data in files.items()})
+        self.projects.setdefault(name, {})[f"{name}-{version}.tar.gz"] = made
         return made
 
     def page(self, project: str) -> bytes:
