@@ -307,6 +307,29 @@ class DownloadsAnswer(Answer):
     series = DownloadsPoint(many=True, help_text="Periods without a download are left out.")
 
 
+class ReadersQuery(serializers.Serializer[Any]):
+    on = serializers.DateField(required=False, default=None, help_text="As it was at the end of that day, in UTC; now unless said.")
+
+
+class ReaderAnswer(Answer):
+    username = serializers.CharField()
+    ways = serializers.ListField(child=serializers.CharField(), help_text="Every role by which it may read, in words.")
+
+
+class ReadersAnswer(Answer):
+    """Of a public channel everybody is a reader beside these, of an internal one everybody who signs in."""
+
+    on = serializers.DateField(allow_null=True)
+    visibility = serializers.ChoiceField(Visibility.choices)
+    people = ReaderAnswer(many=True)
+    teams_elsewhere = serializers.ListField(
+        child=serializers.CharField(), help_text="Teams of other organizations, whose people those tell."
+    )
+    also_of = serializers.ListField(
+        child=serializers.CharField(), help_text="What the readers of a virtual channel must be readers of as well."
+    )
+
+
 class SearchQuery(serializers.Serializer[Any]):
     q = serializers.CharField(max_length=128, help_text="Part of a name or summary.")
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from channels_app.api import channels, files, packages, policies, requests, revisions, uploads, virtual
+from channels_app.api import channels, files, packages, policies, readers, requests, revisions, uploads, virtual
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 urlpatterns = [
@@ -10,6 +10,7 @@ urlpatterns = [
     path("channels/<text:channel>", channels.ChannelView.as_view()),
     path("channels/<text:channel>/rename", channels.RenameView.as_view()),
     path("channels/<text:channel>/restore", channels.RestoreView.as_view()),
+    path("channels/<text:channel>/readers", readers.ReadersView.as_view()),
     path("channels/<text:channel>/downloads", channels.DownloadsView.as_view()),
     path("channels/<text:channel>/packages", packages.PackagesView.as_view()),
     path("channels/<text:channel>/packages/<text:package>", packages.PackageView.as_view()),

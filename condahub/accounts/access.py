@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
+
+from django.utils import timezone
 
 from condahub.accounts.models import Grant, Organization, Team, User
 from condahub.accounts.permissions import LEVEL_PERMISSIONS, AccessTarget, Level, Permission, Role
@@ -77,6 +79,11 @@ class Held:
     @property
     def permissions(self) -> frozenset[Permission]:
         return LEVEL_PERMISSIONS[self.role, self.level]
+
+
+def end_of(day: date | None) -> datetime | None:
+    """The last moment of a day (UTC) that is over; None, which means now, for no day, today and later."""
+    return datetime.combine(day, time.max, tzinfo=UTC) if day is not None and day < timezone.now().date() else None
 
 
 def roles_of(actor: Actor, organization: Organization, at: datetime | None = None) -> Roles:

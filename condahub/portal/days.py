@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext
 
+from condahub.accounts.access import end_of
 from condahub.errors import Invalid
 from condahub.portal.page import asked
 
@@ -21,6 +21,5 @@ def chosen_day(request: HttpRequest) -> tuple[str, datetime | None]:
         day = date.fromisoformat(text)
     except ValueError:
         raise Invalid(gettext("This is not a day."), code="bad_date", hint=gettext("Write it as 2026-12-31.")) from None
-    if day >= timezone.now().date():
-        return "", None
-    return day.isoformat(), datetime.combine(day, time.max, tzinfo=UTC)
+    moment = end_of(day)
+    return (day.isoformat(), moment) if moment is not None else ("", None)

@@ -70,6 +70,11 @@ PATCH  organizations/{organization}/teams/{team}               - - - - - o s - -
 DELETE organizations/{organization}/teams/{team}               - - - - - o s - - - - - - O F
 PUT    organizations/{organization}/teams/{team}/members/{username}  - - - - - o s - - - - - - O F
 DELETE organizations/{organization}/teams/{team}/members/{username}  - - - - - o s - - - - - - O F
+GET    organizations/{organization}/invitations                - - - - - o s - - - - - - O F
+POST   organizations/{organization}/invitations                - - - - - o s - - - - - - O F
+DELETE organizations/{organization}/invitations/{invitation}   - - - - - o s - - - - - - O F
+GET    organizations/{organization}/access                     - - - - - o s x - - - - - O F
+GET    organizations/{organization}/access/{username}          - - - - - o s x - - - - - O F
 GET    organizations/{organization}/grants                     - - - - m o s x - - - - M O F
 POST   organizations/{organization}/grants                     - - - - - o s - - - - - - O F
 DELETE organizations/{organization}/grants/{grant}             - - - - - o s - - - - - - O F
@@ -154,6 +159,7 @@ PATCH  channels/{public}                                       - - - - m o s - -
 DELETE channels/{channel}                                      - - - - - o s - - - - - - O F
 POST   channels/{channel}/rename                               - - - - - o s - - - - - - O F
 POST   channels/{closed}/restore                               - - - - - o s - - - - - - O F
+GET    channels/{channel}/readers                              - - - - - o s x - - - - - O F
 GET    channels/{channel}/downloads                            - - r c m o s x R I - C M O F
 GET    channels/{public}/downloads                             a u r c m o s x R I U C M O F
 GET    channels/{channel}/packages                             - - r c m o s x R I - C M O F
@@ -306,6 +312,7 @@ BODIES: dict[str, Any] = {
     "PUT organizations/{organization}/members/{username}": {"role": "reader"},
     "POST organizations/{organization}/teams": {"slug": "newer"},
     "PATCH organizations/{organization}/teams/{team}": {"title": "New"},
+    "POST organizations/{organization}/invitations": {"email": "guest@example.org", "role": "reader"},
     "POST organizations/{organization}/grants": {"user": "somebody", "role": "reader", "channel": "inner"},
     "POST organizations/{organization}/robots": {"name": "newer"},
     "POST organizations/{organization}/robots/{robot}/tokens": TOKEN,
@@ -442,8 +449,9 @@ def policy_values(world: World) -> dict[str, Any]:
 
 
 @pytest.fixture
-def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
+def values(world: World, policy_values: dict[str, Any], settings: Any) -> dict[str, Any]:
     """What stands for the names in the table's paths."""
+    settings.CONDAHUB_EMAIL_ENABLED = True
     owner, staff = Actor.of(world.people["owner"]), Actor.of(world.people["staff"])
     services.create_user(actor=staff, username="somebody")
     team = services.create_team(actor=owner, organization=world.acme, slug="core")
@@ -469,6 +477,7 @@ def values(world: World, policy_values: dict[str, Any]) -> dict[str, Any]:
         "delivery": Delivery.objects.create(webhook=hook, event=event, state=DeliveryState.FAILED).pk,
         "filename": "inside-1.0-0.conda",
         "grant": services.grant(actor=owner, on=world.acme, role="reader", team=team).pk,
+        "invitation": services.invite(actor=owner, organization=world.acme, email="guest@example.org", role="reader").pk,
         "item": InboxItem.objects.create(user=world.people["owner"], event=event).pk,
         "job": Job.objects.create(kind="channels.render", lane="quick", organization=world.acme).pk,
         "member": "contributor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -244,3 +244,41 @@ def test_lists_take_the_same_queries_however_long_they_are(world: World) -> None
             owner.do("GET", path)
             with counted(f"api {key}"):
                 owner.do("GET", path)
+
+
+def test_owners_ask_who_may_what_now_and_on_a_day(world: World) -> None:
+    owner, day = world.api("owner"), date(2020, 2, 2)
+    today = owner.get("organizations/acme/access")
+    assert today["on"] is None and {"owner", "reader"} <= set(today["people"]) and "outsider" not in today["people"]
+    reader = owner.get("organizations/acme/access/reader")
+    assert reader["is_active"] and [(row["role"], row["level"], row["source"]) for row in reader["roles"]] == [
+        ("reader", "organization", "manual")
+    ]
+    assert "channel:read" in reader["roles"][0]["permissions"]
+    assert owner.get("organizations/acme/access/outsider")["roles"] == []
+    # The trail is not that old: nobody had anything.
+    assert owner.get("organizations/acme/access/reader", on=day.isoformat())["roles"] == []
+    assert owner("GET", "organizations/acme/access?on=yesterday").status_code == 400
+    people = owner.get("channels/inner/readers")["people"]
+    assert {"username": "reader", "ways": ["reader on the organization"]} in people
+    assert owner.do("GET", f"channels/inner/readers?on={day}", status=422)["code"] == "not_yet_there"
+    services.deactivate_user(actor=SYSTEM, user=world.people["reader"])
+    assert owner.get("organizations/acme/access/reader")["is_active"] is False
+    assert "reader" not in by_name(owner.get("channels/inner/readers")["people"])
+
+
+def by_name(people: list[dict[str, Any]]) -> set[str]:
+    return {one["username"] for one in people}
+
+
+def test_owners_invite_and_take_back(world: World, settings: Any) -> None:
+    owner = world.api("owner")
+    assert owner.do("POST", "organizations/acme/invitations", {"email": "a@example.org", "role": "reader"}, 409)["code"] == "no_mail"
+    settings.CONDAHUB_EMAIL_ENABLED = True
+    made = owner.do("POST", "organizations/acme/invitations", {"email": "A@example.org", "role": "reader"}, 201)
+    assert (made["email"], made["role"], made["team"], made["invited_by"]) == ("a@example.org", "reader", "", "owner")
+    assert [row["id"] for row in owner.get("organizations/acme/invitations")["results"]] == [made["id"]]
+    assert owner("POST", "organizations/acme/invitations", {"email": "b@example.org"}).status_code == 422
+    assert owner("DELETE", f"organizations/acme/invitations/{made['id']}").status_code == 204
+    assert owner("DELETE", f"organizations/acme/invitations/{made['id']}").status_code == 404
+    assert owner.get("organizations/acme/invitations")["count"] == 0

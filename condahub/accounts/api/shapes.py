@@ -8,8 +8,8 @@ from typing import Any
 from rest_framework import serializers
 
 from condahub.accounts import places, quota
-from condahub.accounts.models import ApiToken, Grant, Organization, Team, TokenKind, TokenLimit, User, UserKind
-from condahub.accounts.permissions import Role
+from condahub.accounts.models import ApiToken, Grant, Invitation, Organization, Team, TokenKind, TokenLimit, User, UserKind
+from condahub.accounts.permissions import Level, Role
 from condahub.accounts.selectors import Member
 from condahub.api.fields import Answer, HubSerializer, Text, TrueOrFalse, WholeNumber
 
@@ -103,6 +103,57 @@ class MemberAnswer(Answer):
 
 class Membership(HubSerializer):
     role = serializers.ChoiceField(Role.choices)
+
+
+class DayQuery(serializers.Serializer[Any]):
+    on = serializers.DateField(required=False, default=None, help_text="As it was at the end of that day, in UTC; now unless said.")
+
+
+class PeopleAnswer(Answer):
+    on = serializers.DateField(allow_null=True, help_text="The day that was asked for.")
+    people = serializers.ListField(child=serializers.CharField(), help_text="User names.")
+
+
+class HeldRoleAnswer(Answer):
+    """One role. channel, package, environment: what it is on, null where it is on more; an empty name of what is gone since."""
+
+    role = serializers.ChoiceField(Role.choices)
+    level = serializers.CharField(help_text=f"What it is on: {', '.join(Level)}.")
+    channel = serializers.CharField(allow_null=True, allow_blank=True)
+    package = serializers.CharField(allow_null=True)
+    environment = serializers.CharField(allow_null=True, allow_blank=True)
+    team = serializers.CharField(allow_null=True, help_text="Through which it is held.")
+    source = serializers.CharField(help_text="'manual', 'ldap', 'oidc:<provider>', or 'personal' for whose organization it is.")
+    permissions = serializers.ListField(child=serializers.CharField())
+
+
+class AccessAnswer(Answer):
+    person = serializers.CharField()
+    on = serializers.DateField(allow_null=True)
+    is_active = serializers.BooleanField(help_text="False for who holds nothing there, and for an account that was deactivated.")
+    roles = HeldRoleAnswer(many=True)
+
+
+class InvitationAnswer(Answer):
+    id = serializers.IntegerField()
+    email = serializers.CharField()
+    role = serializers.CharField(allow_blank=True)
+    team = serializers.SerializerMethodField(help_text="Its slug, where a place in a team is offered.")
+    invited_by = serializers.CharField(source="invited_by.username")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+
+    def get_team(self, invitation: Invitation) -> str:
+        return invitation.team.slug if invitation.team is not None else ""
+
+
+class NewInvitation(HubSerializer):
+    """A role on the organization, or a team of it."""
+
+    email = Text(max_length=254)
+    role = serializers.ChoiceField(Role.choices, required=False)
+    team = Text(required=False, max_length=64)
 
 
 class TeamAnswer(Answer):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from condahub.accounts.api import grants, organizations, people, teams, tokens
+from condahub.accounts.api import access, grants, organizations, people, teams, tokens
 from condahub.api import converters  # noqa: F401 - registers `text` and `number`
 
 _ORGANIZATION = "organizations/<text:organization>"
@@ -21,6 +21,10 @@ urlpatterns = [
     path(f"{_ORGANIZATION}/teams", teams.TeamsView.as_view()),
     path(f"{_ORGANIZATION}/teams/<text:team>", teams.TeamView.as_view()),
     path(f"{_ORGANIZATION}/teams/<text:team>/members/<text:username>", teams.TeamMemberView.as_view()),
+    path(f"{_ORGANIZATION}/invitations", access.InvitationsView.as_view()),
+    path(f"{_ORGANIZATION}/invitations/<number:number>", access.InvitationView.as_view()),
+    path(f"{_ORGANIZATION}/access", access.AccessView.as_view()),
+    path(f"{_ORGANIZATION}/access/<text:username>", access.AccessOfPersonView.as_view()),
     path(f"{_ORGANIZATION}/grants", grants.GrantsView.as_view()),
     path(f"{_ORGANIZATION}/grants/<number:number>", grants.GrantView.as_view()),
     path(f"{_ORGANIZATION}/robots", tokens.RobotsView.as_view()),
