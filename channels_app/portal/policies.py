@@ -283,10 +283,10 @@ def in_words(rules: Rules) -> list[str]:
         said.append(known % {"does": _does(rules.cooldown.effect), "days": number(days)})
     if rules.licenses is not None:
         some, denied = gettext("all licences but %(names)s"), gettext("the licences %(names)s")
-        said.append(f"{_does(rules.licenses.effect)} {_those(rules.licenses, some, denied)}.")
+        said.append(_of(rules.licenses, some, denied))
     if rules.names is not None:
         some, denied = gettext("all packages but %(names)s"), gettext("the packages %(names)s")
-        said.append(f"{_does(rules.names.effect)} {_those(rules.names, some, denied)}.")
+        said.append(_of(rules.names, some, denied))
     if rules.size:
         said.append(gettext("%(does)s files over %(size)s.") % {"does": _does(rules.size.effect), "size": size(rules.size.max_bytes)})
     if rules.advisories:
@@ -302,10 +302,10 @@ def _does(effect: str) -> str:
     return pgettext("rule", "Denies") if effect == Effect.DENY else pgettext("rule", "Holds")
 
 
-def _those(rule: Licenses | Names, but: str, these: str) -> str:
+def _of(rule: Licenses | Names, but: str, these: str) -> str:
     parts = [but % {"names": _some(rule.allowed)}] if rule.allowed else []
     parts += [these % {"names": _some(rule.denied)}] if rule.denied else []
-    return listed(parts)
+    return gettext("%(does)s %(which)s.") % {"does": _does(rule.effect), "which": listed(parts)}
 
 
 def _some(patterns: list[str], most: int = 6) -> str:
