@@ -46,4 +46,7 @@ def package_address(request: HttpRequest, channel: str, subdir: str, filename: s
     """A package's address: PUT and POST publish there, all else is the conda door's to answer."""
     if request.method in ("PUT", "POST"):
         return _publish(request, channel=channel, subdir=subdir, filename=filename)
-    return conda.serve(request, f"{channel}/{subdir}/{filename}")
+    answer = conda.serve(request, f"{channel}/{subdir}/{filename}")
+    if answer.status_code == 405:
+        answer.headers["Allow"] = "GET, HEAD, POST, PUT"
+    return answer

@@ -80,7 +80,7 @@ def serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     """`rest` is `<channel>[@<revision or time>]/[<subdir>/]<file>`; every refusal is a sentence with the right status."""
     try:
         if request.method not in ("GET", "HEAD"):
-            raise HubError("Only GET and HEAD are answered here.", code="method_not_allowed", status=405, headers={"Allow": "GET, HEAD"})
+            raise HubError("This method is not answered here.", code="method_not_allowed", status=405, headers={"Allow": "GET, HEAD"})
         actor = _who(request.META)
         # The refusals' record reads it from there.
         request.actor = actor  # type: ignore[attr-defined]

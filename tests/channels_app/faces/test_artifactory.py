@@ -62,3 +62,8 @@ def test_a_quota_is_413(house: House, secret: Channel, package: Make) -> None:
     Channel.objects.filter(pk=secret.pk).update(quota_bytes=0)
     path = package()
     assert house.call("PUT", f"/channels/secret/noarch/{path.name}", "owner", body=path.read_bytes()).status_code == 413
+
+
+def test_another_method_is_405_with_those_that_are_allowed(house: House, secret: Channel) -> None:
+    response = house.call("PATCH", "/channels/secret/noarch/any-1.0-0.conda", "owner")
+    assert response.status_code == 405 and response["Allow"] == "GET, HEAD, POST, PUT"
