@@ -166,6 +166,9 @@ class _Reader:
         node = self._root.items.get("variables")
         if node is None or (isinstance(node, Scalar) and node.is_null):
             return {}
+        if isinstance(node, Sequence) and not node.items:
+            # As conda-store's UI writes that there are none.
+            return {}
         if not isinstance(node, Mapping):
             self._note(Problem(node.line, "bad_value", "'variables' must be keys with values.", "For instance 'OMP_NUM_THREADS: 1'."))
             return {}

@@ -71,6 +71,11 @@ def test_all_that_people_write_is_read() -> None:
     assert [(note.line, note.text.split()[0]) for note in spec.notes] == [(23, "'prefix'"), (24, "'category'")]
 
 
+def test_what_conda_stores_ui_writes_for_nothing_is_nothing() -> None:
+    written = "dependencies:\n  - a\nvariables: []\nchannels:\n  - forge\n\ndescription: \nname: x\nprefix: null"
+    assert read(written).canonical() == read("name: x\nchannels: [forge]\ndependencies: [a]\n").canonical()
+
+
 def test_the_layout_does_not_change_what_is_asked_for() -> None:
     other = "dependencies: ['a  >=1']\nchannels: forge\nname: x\n"
     assert read(other).canonical() == read("name: x\nchannels:\n- forge\ndependencies:\n  - a >=1\n").canonical()
@@ -107,6 +112,7 @@ def test_the_layout_does_not_change_what_is_asked_for() -> None:
         ("channels: ['https://hub.example.evil/base/channels/tools']\n", 1, "foreign_channel"),
         ("channels: ['Forge Two']\n", 1, "bad_channel"),
         ("platforms: [linux-64,\n  amiga-68k]\n", 2, "bad_platform"),
+        ("variables: [A]\n", 1, "bad_value"),
         ("variables:\n  A-B: 1\n", 2, "bad_variable"),
         ("variables:\n  A: [1]\n", 2, "bad_variable"),
         ("dependencies:\n  - pip:\n    - -r requirements.txt\n", 3, "pip_option"),
