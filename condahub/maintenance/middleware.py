@@ -7,6 +7,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.translation import gettext
 
 from condahub.errors import Unavailable
 from condahub.maintenance.selectors import notice
@@ -26,10 +28,13 @@ class MaintenanceMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.method in SAFE_METHODS or request.path.startswith(STAYS_OPEN) or not notice().read_only:
             return self.get_response(request)
-        error = refused()
         if request.path.startswith("/ui/"):
-            answer: HttpResponseBase = render(request, "maintenance.html", {"error": error}, status=error.status)
+            # Who is signed in, and what that account speaks, is not known yet.
+            with translation.override(translation.get_language_from_request(request)):
+                error = refused()
+                answer: HttpResponseBase = render(request, "maintenance.html", {"error": error}, status=error.status)
         else:
+            error = refused()
             answer = JsonResponse(error.as_dict(), status=error.status)
         for name, value in error.headers.items():
             answer.headers[name] = value
@@ -39,8 +44,8 @@ class MaintenanceMiddleware:
 
 def refused() -> Unavailable:
     return Unavailable(
-        "The hub is in maintenance: it can be read and not changed.",
+        gettext("The hub is in maintenance: it can be read and not changed."),
         code="maintenance",
-        hint=notice().text or "Try again later.",
+        hint=notice().text or gettext("Try again later."),
         retry_after_seconds=RETRY_AFTER_SECONDS,
     )

@@ -90,12 +90,16 @@ class OrganizationForm(HubForm):
         help_text=gettext_lazy("Part of addresses: lower-case letters, digits, '-', '_' and '.'."),
     )
     title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
-    description = forms.CharField(required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
+    description = forms.CharField(
+        required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 class OrganizationSettingsForm(HubForm):
     title = forms.CharField(max_length=200, required=False, label=gettext_lazy("Title"))
-    description = forms.CharField(required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3}))
+    description = forms.CharField(
+        required=False, label=pgettext_lazy("organization", "What it is for"), widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 class MemberForm(HubForm):

@@ -13,13 +13,15 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
+from django.utils.translation import gettext
 from pytest_django.fixtures import Settings
 
 from condahub.accounts import services
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from condahub.accounts.services import invitations
-from condahub.errors import Unprocessable
+from condahub.errors import Forbidden, QuotaExceeded, StorageFull, Unprocessable
+from condahub.maintenance.selectors import Notice, forget, remember
 from condahub.portal import wording
 from deploy import messages
 from tests.api.conftest import World
@@ -166,3 +168,18 @@ def test_an_invitation_speaks_its_receivers_language(world: World, settings: Set
         )
         assert invitations.mail_invitation(sent.pk)
         assert sentence in mail.outbox[-1].body
+
+
+@pytest.mark.django_db
+def test_refusals_are_german_as_far_as_pages_know_them(world: World, visit: type[Visitor]) -> None:
+    defaults = [Forbidden().detail, Forbidden.hint, StorageFull().detail, StorageFull.hint, QuotaExceeded.hint]
+    with translation.override("de"):
+        assert [said for said in defaults if gettext(said) == said] == []
+    assert "Das dürfen Sie nicht, oder es gibt es nicht." in read(visit(world, "reader"), "/ui/acme/settings", 403)
+    remember(Notice("Umbau bis 12 Uhr", "info", read_only=True))
+    try:
+        refused = visit(world, "owner").client.post("/ui/account", headers=GERMAN)
+    finally:
+        forget()
+    assert refused.status_code == 503
+    assert "Der Hub wird gewartet" in refused.content.decode() and "Was Sie gesendet haben" in refused.content.decode()

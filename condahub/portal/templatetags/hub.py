@@ -83,6 +83,12 @@ def ago(moment: datetime | None) -> SafeString:
 
 
 @register.filter
+def translated(sentence: str) -> str:
+    """A sentence that was written in English further down, in the page's language where a catalogue has it."""
+    return gettext(sentence) if sentence else ""
+
+
+@register.filter
 def told(event: Event) -> str:
     """What an event says, in the page's language."""
     return sentence_of(event)
