@@ -25,10 +25,15 @@ def new_ids(table: str, count: int) -> Sequence[int]:
         return range(last + 1, last + 1 + count)
 
 
-def insert(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """same: columns that are alike in all rows. In a transaction; values as the database's own driver takes them."""
+def insert(
+    table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]], *, skip_existing: bool = False
+) -> None:
+    """same: columns that are alike in all rows; skip_existing: rows that a constraint says are there already are left out.
+
+    In a transaction; values as the database's own driver takes them.
+    """
     if connection.vendor == "postgresql":
-        _copy(table, same, columns, rows)
+        (_insert_missing if skip_existing else _copy)(table, same, columns, rows)
         return
     given = list(rows)
     with connection.cursor(), connection.wrap_database_errors:
@@ -37,18 +42,20 @@ def insert(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: It
         count = min(STATEMENT_ROWS, (own.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - len(same)) // len(columns))
         for start in range(0, len(given), count):
             some = given[start : start + count]
-            own.execute(_statement(table, tuple(same), tuple(columns), len(some)), [*same.values(), *chain.from_iterable(some)]).close()
+            statement = _statement(table, tuple(same), tuple(columns), len(some), skip_existing)
+            own.execute(statement, [*same.values(), *chain.from_iterable(some)]).close()
 
 
 @lru_cache(maxsize=64)
-def _statement(table: str, same: tuple[str, ...], columns: tuple[str, ...], count: int) -> str:
+def _statement(table: str, same: tuple[str, ...], columns: tuple[str, ...], count: int, skip_existing: bool) -> str:
     alike = "".join(f"?{number}, " for number in range(1, len(same) + 1))
     first, width = len(same) + 1, len(columns)
     values = (
         f"({alike}{', '.join(f'?{number}' for number in range(start, start + width))})"
         for start in range(first, first + count * width, width)
     )
-    return f"INSERT INTO {table} ({', '.join((*same, *columns))}) VALUES {', '.join(values)}"  # noqa: S608
+    tail = " ON CONFLICT DO NOTHING" if skip_existing else ""
+    return f"INSERT INTO {table} ({', '.join((*same, *columns))}) VALUES {', '.join(values)}{tail}"  # noqa: S608
 
 
 def _copy(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -60,3 +67,13 @@ def _copy(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Ite
     ):
         for row in rows:
             copy.write_row((*alike, *row))
+
+
+def _insert_missing(table: str, same: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    alike = tuple(same.values())
+    marks = ", ".join(["%s"] * (len(same) + len(columns)))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {table} ({', '.join((*same, *columns))}) VALUES ({marks}) ON CONFLICT DO NOTHING",  # noqa: S608
+            [(*alike, *row) for row in rows],
+        )

@@ -6,7 +6,7 @@ What a client was told to be published is in the shards by then. Cost follows th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,16 +18,19 @@ from channels_app.index import maps, stage2
 from channels_app.index.beside import Batch, Key, Rendered, render, render_all
 from channels_app.index.render import CODEC, RENDERER, FileRow
 from channels_app.models import Channel, DirtyName, Effect, FileState, PackageFile, Revision, Shard, SubdirState
+from condahub.bulk import insert
 
 # Past so many dirty names, shards are rendered before the transaction, so that other writers do not wait.
 RENDER_AHEAD_NAMES = 100
 CHUNK_NAMES = 200
 ROW_FIELDS = ("filename", "state", "record", "run_exports", "about", "patch", "revoked", "verdict")
 _ROWS = f"SELECT subdir, name, {', '.join(ROW_FIELDS)} FROM {PackageFile._meta.db_table} WHERE channel_id = %s AND name IN ({{}})"  # noqa: S608
-
+_SHARD_COLUMNS = ("subdir", "name", "sha256", "payload", "fragment", "records", "json_bytes")
 
 # Which change of a name a shard was rendered at: the row's id too, as a row made anew counts from 1 again.
 Mark = tuple[int, int]
+# Hashes of shards that are made and stored already (None: of a name with nothing to show), with the marks that they are right at.
+Ahead = dict[Key, tuple[Mark, bytes | None]]
 
 
 def _mark(dirty: DirtyName) -> Mark:
@@ -86,32 +89,49 @@ def mark_dirty(channel_id: int, keys: Iterable[tuple[str, str]], *, cause: str =
             marked.update(serial=F("serial") + 1, cause=cause[:200], **({} if waits else {"waits": False}))
 
 
-def publish_dirty(channel_id: int, *, waiting: bool = False) -> int:
+def right_now(channel_id: int, hashes: Mapping[Key, bytes]) -> Ahead:
+    """These shards, which were stored already (`store_shards`), as what `publish_dirty` need not render.
+
+    In the transaction that marked their names, by who knows that they are of the very files that are shown now.
+    """
+    rows = DirtyName.objects.filter(channel_id=channel_id).values_list("subdir", "name", "pk", "serial")
+    marks = {(subdir, name): mark for subdir, name, *mark in rows.iterator(chunk_size=10_000)}
+    return {key: ((marks[key][0], marks[key][1]), sha256) for key, sha256 in hashes.items() if key in marks}
+
+
+def publish_dirty(channel_id: int, *, waiting: bool = False, ahead: Ahead | None = None) -> int:
     """Publish everything marked so far, as one revision; the number of the revision that shows it.
 
-    waiting: the names of a large change too, which is complete now. Called after the transaction that marked; a process that
-    died in between is made good by the settle job.
+    waiting: the names of a large change too, which is complete now; ahead: see `right_now`. Called after the transaction that marked;
+    a process that died in between is made good by the settle job.
     """
-    number = publish_alone(channel_id, waiting=waiting)
+    number = publish_alone(channel_id, waiting=waiting, ahead=ahead)
     # Also where another thread did the work: what is made of this channel may not have followed yet.
     for follow in _followers:
         follow(channel_id)
     return number
 
 
-def publish_alone(channel_id: int, *, waiting: bool = False) -> int:
+def publish_alone(channel_id: int, *, waiting: bool = False, ahead: Ahead | None = None) -> int:
     """The same, and nothing that is made of the channel follows yet."""
+    made = ahead or {}
     if not _dirty(channel_id, waiting).exists():
         return _head(channel_id)
     if waiting:
         # Past the lock: whoever publishes meanwhile has other names, and must not wait for so many.
-        return _commit(channel_id, _render_ahead(channel_id, list(_dirty(channel_id, waiting))), waiting)
+        return _commit(channel_id, {**made, **_render_ahead(channel_id, _behind(_dirty(channel_id, waiting), made))}, waiting)
     with _locks.of(channel_id):
         dirty = list(_dirty(channel_id, waiting))
         if not dirty:
             return _head(channel_id)
-        ahead = _render_ahead(channel_id, dirty) if len(dirty) > RENDER_AHEAD_NAMES else {}
-        return _commit(channel_id, ahead, waiting)
+        if len(behind := _behind(dirty, made)) > RENDER_AHEAD_NAMES:
+            made = {**made, **_render_ahead(channel_id, behind)}
+        return _commit(channel_id, made, waiting)
+
+
+def _behind(dirty: Iterable[DirtyName], made: Ahead) -> list[DirtyName]:
+    """Those whose shards are not made yet."""
+    return [one for one in dirty if made.get(Key(one.subdir, one.name), (None, None))[0] != _mark(one)]
 
 
 def _dirty(channel_id: int, waiting: bool) -> QuerySet[DirtyName]:
@@ -130,7 +150,7 @@ def _head(channel_id: int) -> int:
 
 
 @transaction.atomic
-def _commit(channel_id: int, ahead: dict[Key, tuple[Mark, bytes | None]], waiting: bool) -> int:
+def _commit(channel_id: int, ahead: Ahead, waiting: bool) -> int:
     channel = Channel.objects.select_for_update().get(pk=channel_id)
     dirty = list(_dirty(channel_id, waiting))
     if not dirty:
@@ -275,31 +295,21 @@ def file_row(values: Sequence[Any]) -> FileRow:
 
 
 def store_shards(channel_id: int, rendered: Rendered) -> None:
-    Shard.objects.bulk_create(
-        [
-            Shard(
-                channel_id=channel_id,
-                subdir=key.subdir,
-                name=key.name,
-                sha256=one.sha256,
-                payload=one.payload,
-                fragment=one.fragment,
-                records=one.records,
-                json_bytes=one.json_bytes,
-            )
-            for key, one in rendered.items()
-            if one is not None
-        ],
-        ignore_conflicts=True,
-    )
+    """Those that are not there yet; in a transaction."""
+    rows = [
+        (key.subdir, key.name, one.sha256, one.payload, one.fragment, one.records, one.json_bytes)
+        for key, one in rendered.items()
+        if one is not None
+    ]
+    insert(Shard._meta.db_table, {"channel_id": channel_id}, _SHARD_COLUMNS, rows, skip_existing=True)
 
 
-def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> dict[Key, tuple[Mark, bytes | None]]:
+def _render_ahead(channel_id: int, dirty: Sequence[DirtyName]) -> Ahead:
     """Render outside of the publishing transaction; each hash with the mark that it was rendered at."""
     marks = {Key(one.subdir, one.name): _mark(one) for one in dirty}
     keys = list(marks)
     batches = (_rows(channel_id, keys[start : start + CHUNK_NAMES]) for start in range(0, len(keys), CHUNK_NAMES))
-    result: dict[Key, tuple[Mark, bytes | None]] = {}
+    result: Ahead = {}
     for rendered in render_all(batches, names=len(keys)):
         with transaction.atomic():
             store_shards(channel_id, rendered)

@@ -60,6 +60,16 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     subdir: str | None = None
 
 
+class Columns(msgspec.Struct, frozen=True, gc=False):
+    """The part of a record that tables have columns for: read in half the time."""
+
+    version: str
+    build: str
+    build_number: int = 0
+    sha256: str | None = None
+    md5: str | None = None
+
+
 class UpstreamRecord(msgspec.Struct, frozen=True, gc=False):
     """One record of an upstream, small enough to hold a million. raw: canonical JSON without location; spelling: digest of the record
     as the upstream wrote it; digest: of raw, 16 bytes each; base_url: the folder of its bytes, absolute; own_url: their address where
@@ -94,16 +104,22 @@ class UpstreamRecord(msgspec.Struct, frozen=True, gc=False):
         return self.locked if self.locked is not None else _facts.decode(self.raw)
 
     @property
+    def columns(self) -> Columns | Facts:
+        """Read anew each time, too."""
+        return self.locked if self.locked is not None else _columns.decode(self.raw)
+
+    @property
     def sha256(self) -> str:
         """Lower-case hex, '' when the upstream does not say."""
-        return self.facts.sha256 or ""
+        return self.columns.sha256 or ""
 
     @property
     def md5(self) -> str:
-        return self.facts.md5 or ""
+        return self.columns.md5 or ""
 
 
 _facts = msgspec.json.Decoder(Facts)
+_columns = msgspec.json.Decoder(Columns)
 
 
 def digest_of(data: bytes | memoryview) -> bytes:

@@ -29,6 +29,7 @@ from condahub.storage.blobs import blobs
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.core.target import Publication, SubdirState
 from mirrors_app.filling import holding, rows, sidecars
+from mirrors_app.filling.first import FirstFill
 from mirrors_app.filling.rows import SHOWN_ROLES, NewFile
 from mirrors_app.filling.staging import Staging, note
 from mirrors_app.models import Mirror, MirroredFile, MirrorSubdir, SyncRun, UpstreamRevision
@@ -50,7 +51,7 @@ REPLACED = "The upstream has other bytes under this name now."
 class _Change:
     """Ids of what the transaction does. show: files, mirrored: what the mirror knows of these; records: new metadata of files that
     are shown; aside: of shown files that give way to others of their name; take, left: mirrored files with their files; keys:
-    (subdir, name) of all of them.
+    (subdir, name) of all of them; fill: what shows all of it, into a channel that held nothing.
     """
 
     # A first run has hundreds of thousands.
@@ -61,6 +62,7 @@ class _Change:
     take: list[tuple[int | None, int]] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
     keys: set[tuple[str, str]] = field(default_factory=set)
+    fill: FirstFill | None = None
 
     def add(self, shown: Mapping[int, int]) -> None:
         self.show.extend(shown)
@@ -90,39 +92,54 @@ class Publishing:
         change = _Change()
         ordered = sorted(publication.put, key=lambda one: (one.subdir, one.name, one.filename))
         self.is_empty = not PackageFile.objects.filter(channel=self.mirror.channel_id).exists()
-        for number, chunk in enumerate(rows.chunks(ordered, rows.CHUNK_NEW_ROWS), 1):
-            self._stage(chunk, change)
-            if len(ordered) > rows.CHUNK_NEW_ROWS:
-                _let_others_in(number)
+        if self.is_empty and self.lazily and ordered:
+            change.fill = FirstFill(self.mirror, ordered, first_seen_at=self.staging.first_seen_at, now=self.now)
+            change.fill.stage(self._locked, _let_others_in)
+            change.show, change.keys = change.fill.ids, set(change.fill.keys)
+        else:
+            self._stage_all(ordered, change)
         self._find(publication.take, publication.left, change)
         stored = {subdir: blobs(NAMESPACE).put_bytes(raw) for subdir, raw in publication.raw.items()}
         judged = self._judged(change)
         with transaction.atomic():
             channel = self._locked()
             self._turn(channel, change, judged)
-            sidecars.note(self.mirror, (*publication.put, *publication.moved))
-            self._set_states(publication, stored)
+            if change.fill is None:
+                self._write_down(publication, stored)
             mark_dirty(channel.pk, change.keys, cause=f"sync: {publication.summary}", waits=change.is_large)
+            ahead = change.fill.ahead(channel) if change.fill is not None and not judged.said_something else {}
             if change.moves:
                 selectors.bump(channel)
             if change.keys:
                 self._audit(channel, change)
             if not change.is_large:
                 packages.refresh(channel, {name for _, name in change.keys})
+        number = publish_dirty(channel.pk, waiting=change.is_large, ahead=ahead)
+        if change.fill is not None:
+            # Clients wait for the index alone; until the states are there, the next run takes nothing for done.
+            change.fill.note(self._locked, _let_others_in)
+            with transaction.atomic():
+                self._locked()
+                self._write_down(publication, stored)
         self._forget_old_indexes(publication.states)
-        number = publish_dirty(channel.pk, waiting=change.is_large)
         if change.is_large:
             refresh_packages(channel, {name for _, name in change.keys})
         return number
 
     # -- before: nobody sees it -----------------------------------------------------------------------------------
 
+    def _stage_all(self, ordered: Sequence[UpstreamRecord], change: _Change) -> None:
+        for number, chunk in enumerate(rows.chunks(ordered, rows.CHUNK_NEW_ROWS), 1):
+            self._stage(chunk, change)
+            if len(ordered) > rows.CHUNK_NEW_ROWS:
+                _let_others_in(number)
+
     def _stage(self, records: Sequence[UpstreamRecord], change: _Change) -> None:
         """See that each record has a row, and note what is to become of it."""
         change.keys.update((one.subdir, one.name) for one in records)
         if self.is_empty:
             # It is filled by this run alone: nothing of it has to be looked for.
-            change.add(self._make(records))
+            change.add(self._make(records, change))
             return
         found = rows.of_names(self.mirror, records)
         missing, outdated = [], []
@@ -144,7 +161,7 @@ class Publishing:
                 rows.set_records(outdated)
                 attesting.name_again([one[3] for one in outdated])
         if missing:
-            change.add(self._make(missing))
+            change.add(self._make(missing, change))
 
     def _is(self, row: rows.Row, record: UpstreamRecord) -> bool:
         facts = record.facts
@@ -156,7 +173,7 @@ class Publishing:
         return bool(facts.md5 and row.md5) and row.md5 == facts.md5
 
     @transaction.atomic
-    def _make(self, records: Sequence[UpstreamRecord]) -> dict[int, int]:
+    def _make(self, records: Sequence[UpstreamRecord], change: _Change) -> Mapping[int, int]:
         """Rows of those whose bytes are held elsewhere, or (lazily) nowhere yet; id of the file -> of what the mirror knows of it."""
         channel = self._locked()
         if self.lazily:
@@ -166,7 +183,10 @@ class Publishing:
         if len(files) < len(records):
             lost = next(iter({one.filename for one in records} - {one.record.filename for one in files}))
             raise Conflict(f"'{lost}' can't be shown: its bytes are gone.", code="bytes_gone", hint="The next run fetches it.")
-        return note(self.mirror, channel, {one.key: (one, Role.STAGED) for one in files}, is_empty=self.is_empty)
+        noted = note(self.mirror, channel, {one.key: (one, Role.STAGED) for one in files}, is_empty=self.is_empty)
+        # Of a run that was cut short, or deleted since: the upstream may say something else by now.
+        change.records += [(new.record, new.sha256, new.size, file_id, noted.mirrored[file_id]) for new, file_id in noted.outdated]
+        return noted.mirrored
 
     def _unfetched(self, record: UpstreamRecord) -> NewFile:
         facts = record.facts
@@ -208,8 +228,11 @@ class Publishing:
         rows.set_records(change.records)
         attesting.name_again([one[3] for one in change.records])
         rows.set_roles([one[4] for one in change.records], Role.SHOWN)
-        rows.show(channel, change.show, now=now)
-        rows.set_roles(change.mirrored, Role.SHOWN)
+        if change.fill is not None:
+            change.fill.show(channel)
+        else:
+            rows.show(channel, change.show, now=now)
+            rows.set_roles(change.mirrored, Role.SHOWN)
         judged.apply(channel, [one[3] for one in change.records])
 
     def _audit(self, channel: Channel, change: _Change) -> None:
@@ -226,6 +249,10 @@ class Publishing:
         """What policy says of new files, made before the transaction."""
         channel = Channel.objects.select_related("organization").get(pk=self.mirror.channel_id)
         return _Judged(channel, change.show)
+
+    def _write_down(self, publication: Publication, stored: dict[str, str]) -> None:
+        sidecars.note(self.mirror, (*publication.put, *publication.moved))
+        self._set_states(publication, stored)
 
     def _set_states(self, publication: Publication, stored: dict[str, str]) -> None:
         for subdir, state in publication.states.items():
@@ -275,13 +302,15 @@ class _Judged:
         self._marker, self._ids = channel.policy_edit, file_ids
         self._view = view_of(channel)
         self._made = _verdicts(channel, self._view, file_ids)
+        self.said_something = False
 
     def apply(self, channel: Channel, changed_ids: Sequence[int]) -> None:
-        """In the transaction. changed_ids: of files with new metadata, which are judged now."""
+        """In the transaction; `said_something` afterwards: of any file. changed_ids: of files with new metadata, which are judged now."""
         if channel.policy_edit != self._marker:
             self._view = view_of(channel)
             self._made = _verdicts(channel, self._view, self._ids)
         made = self._made + _verdicts(channel, self._view, changed_ids)
+        self.said_something = bool(made)
         adapt = connection.ops.adapt_datetimefield_value
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -294,7 +323,7 @@ def _verdicts(channel: Channel, view: View, file_ids: Sequence[int]) -> list[tup
     """(effect, reason, when it may change, file) of those that get another verdict than they have."""
     now = timezone.now()
     if view.says_nothing:
-        return [(str(Effect.ALLOW), "", None, pk) for pk in rows.hidden(file_ids)]
+        return [(str(Effect.ALLOW), "", None, pk) for pk in rows.hidden(channel, file_ids)]
     made: list[tuple[str, str, datetime | None, int]] = []
     for chunk in rows.chunks(file_ids):
         for pk, *values in PackageFile.objects.filter(pk__in=chunk).values_list("pk", *VERDICT_FIELDS, *view.columns):

@@ -21,6 +21,8 @@ from mirrors_app.models import Mirror, MirroredFile
 CHUNK_ROWS = 1000
 # Of new rows in one transaction; with more, others wait for longer than they notice.
 CHUNK_NEW_ROWS = 8000
+# Of one statement that names ids and two digests.
+NOTED_ROWS = 300
 # So many neighbours are named by the first and the last.
 LEAST_RANGE = 100
 UPLOADED_BY = "mirror"
@@ -33,6 +35,7 @@ _FILE_COLUMNS = (
     *("id", "subdir", "filename", "name", "version", "build", "build_number", "sha256", "md5", "size", "blob_id"),
     *("record", "run_exports", "about", "first_seen_at"),
 )
+_UNFETCHED_COLUMNS = ("id", "subdir", "filename", "name", "version", "build", "build_number", "sha256", "md5", "size", "record")
 _MIRRORED_COLUMNS = ("mirror_id", "file_id", "subdir", "filename", "name", "sha256", "md5", "size", "spelling", "digest", "role")
 _KNOWN = f"SELECT filename, name, spelling, digest, sha256, md5, size, role FROM {_MIRRORED} WHERE mirror_id = %s AND subdir = %s"  # noqa: S608
 
@@ -104,9 +107,49 @@ def _read_known(cursor: Any, found: dict[str, Known]) -> None:
 def insert_files(channel: Channel, files: Sequence[NewFile], *, now: datetime) -> Sequence[int]:
     """New rows, aside; their ids. The channel's row is taken."""
     adapt = connection.ops.adapt_datetimefield_value
-    at = adapt(now)
     seen = {when: when and adapt(when) for when in {one.first_seen_at for one in files}}
-    same = {
+    ids = new_ids(_FILES, len(files))
+    rows = []
+    for pk, one in zip(ids, files, strict=True):
+        record, facts = one.record, one.facts
+        rows.append(
+            (
+                *(pk, record.subdir, record.filename, facts.name, facts.version, facts.build, facts.build_number, one.sha256, one.md5),
+                *(one.size, one.blob_id, completed(record, facts, one.sha256, one.size), one.run_exports, one.about),
+                seen[one.first_seen_at],
+            )
+        )
+    insert(_FILES, _unshown(channel, now), _FILE_COLUMNS, rows)
+    return ids
+
+
+def insert_unfetched(
+    channel: Channel, records: Sequence[UpstreamRecord], *, now: datetime, first_seen_at: datetime | None
+) -> tuple[Sequence[int], list[str]]:
+    """New rows of files whose bytes are nowhere yet, aside; their ids, and the records as they are shown. The channel's row is taken."""
+    seen = first_seen_at and connection.ops.adapt_datetimefield_value(first_seen_at)
+    same = {**_unshown(channel, now), "blob_id": None, "run_exports": "{}", "about": "{}", "first_seen_at": seen}
+    ids = new_ids(_FILES, len(records))
+    rows, texts = [], []
+    for pk, one in zip(ids, records, strict=True):
+        found = one.columns
+        sha256 = found.sha256 or ""
+        text = one.raw.decode() if one.size or not sha256 else completed(one, one.facts, sha256, 0)
+        texts.append(text)
+        rows.append(
+            (
+                *(pk, one.subdir, one.filename, one.name, found.version, found.build, found.build_number),
+                *(sha256, found.md5 or "", one.size, text),
+            )
+        )
+    insert(_FILES, same, _UNFETCHED_COLUMNS, rows)
+    return ids, texts
+
+
+def _unshown(channel: Channel, now: datetime) -> dict[str, Any]:
+    """What new rows have in common."""
+    at = connection.ops.adapt_datetimefield_value(now)
+    return {
         "channel_id": channel.pk,
         "state": FileState.ASIDE.value,
         "reason": "",
@@ -119,19 +162,6 @@ def insert_files(channel: Channel, files: Sequence[NewFile], *, now: datetime) -
         "changed_at": at,
         "uploaded_by": UPLOADED_BY,
     }
-    ids = new_ids(_FILES, len(files))
-    rows = []
-    for pk, one in zip(ids, files, strict=True):
-        record, facts = one.record, one.facts
-        rows.append(
-            (
-                *(pk, record.subdir, record.filename, facts.name, facts.version, facts.build, facts.build_number, one.sha256, one.md5),
-                *(one.size, one.blob_id, completed(record, facts, one.sha256, one.size), one.run_exports, one.about),
-                seen[one.first_seen_at],
-            )
-        )
-    insert(_FILES, same, _FILE_COLUMNS, rows)
-    return ids
 
 
 def insert_mirrored(mirror: Mirror, files: Sequence[tuple[NewFile, int, str]]) -> Sequence[int]:
@@ -148,6 +178,31 @@ def insert_mirrored(mirror: Mirror, files: Sequence[tuple[NewFile, int, str]]) -
         )
     insert(_MIRRORED, {"mirror_id": mirror.pk}, ("id", *_MIRRORED_COLUMNS[1:]), given)
     return ids
+
+
+def note_shown(mirror: Mirror, records: Sequence[UpstreamRecord], file_ids: Sequence[int]) -> None:
+    """Know of files that are shown, whose rows have these ids, as they are by now; those that are gone or known are left out.
+
+    The channel's row is taken.
+    """
+    if connection.vendor == "postgresql":
+        given = "unnest(%s::bigint[], %s::bytea[], %s::bytea[]) AS given(id, spelling, digest)"
+        sizes, tail = len(records), "ON CONFLICT DO NOTHING"
+    else:
+        sizes, tail = NOTED_ROWS, "WHERE true ON CONFLICT DO NOTHING"
+    with connection.cursor() as cursor:
+        for some in chunks(zip(file_ids, (one.spelling for one in records), (one.digest for one in records), strict=True), sizes):
+            if connection.vendor == "postgresql":
+                values: list[Any] = [list(column) for column in zip(*some, strict=True)]
+            else:
+                given = f"(WITH one(id, spelling, digest) AS (VALUES {', '.join(['(%s, %s, %s)'] * len(some))}) SELECT * FROM one) AS given"  # noqa: S608
+                values = [value for row in some for value in row]
+            cursor.execute(
+                f"INSERT INTO {_MIRRORED} ({', '.join(_MIRRORED_COLUMNS)})"  # noqa: S608
+                " SELECT %s, file.id, subdir, filename, name, sha256, md5, size, spelling, digest, %s"
+                f" FROM {given} JOIN {_FILES} AS file ON file.id = given.id {tail}",
+                [mirror.pk, MirroredFile.Role.SHOWN.value, *values],
+            )
 
 
 class Row(NamedTuple):
@@ -201,8 +256,9 @@ def ranges(ids: Collection[int]) -> Iterator[tuple[str, list[int]]]:
         yield f"id IN ({marks(len(chunk))})", chunk
 
 
-def show(channel: Channel, file_ids: Collection[int], *, now: datetime) -> None:
-    """Turn these files of the channel live, but for those whose name is occupied by a file that a person put or kept there."""
+def show(channel: Channel, file_ids: Collection[int], *, now: datetime) -> int:
+    """Turn these files of the channel live, but for those whose name is occupied by a file that a person put or kept there; how many."""
+    turned = 0
     at = connection.ops.adapt_datetimefield_value(now)
     occupied = "state IN ('live', 'yanked', 'held')"
     with connection.cursor() as cursor:
@@ -219,15 +275,25 @@ def show(channel: Channel, file_ids: Collection[int], *, now: datetime) -> None:
                 f" WHERE {condition} AND state IN ('aside', 'deleted'){free}",
                 [at, *ids],
             )
+            turned += cursor.rowcount
+    return turned
 
 
-def hidden(file_ids: Collection[int]) -> list[int]:
-    """Those of these files that policy holds back or denies."""
-    found: list[int] = []
+def count(channel: Channel) -> int:
+    """The channel's rows, whatever their state."""
     with connection.cursor() as cursor:
-        for condition, ids in ranges(file_ids):
-            cursor.execute(f"SELECT id FROM {_FILES} WHERE {condition} AND verdict <> 'allow'", ids)  # noqa: S608
-            found += [pk for (pk,) in cursor.fetchall()]
+        cursor.execute(f"SELECT count(*) FROM {_FILES} WHERE channel_id = %s", [channel.pk])  # noqa: S608
+        return int(cursor.fetchone()[0])
+
+
+def hidden(channel: Channel, file_ids: Collection[int]) -> list[int]:
+    """Those of these files of the channel that policy holds back or denies."""
+    with connection.cursor() as cursor:
+        # Word for word the condition of an index of what is rare.
+        cursor.execute(f"SELECT id FROM {_FILES} WHERE channel_id = %s AND (verdict = 'hold' OR verdict = 'deny')", [channel.pk])  # noqa: S608
+        found = [pk for (pk,) in cursor.fetchall()]
+    if not found:
+        return []
     wanted = set(file_ids)
     return [pk for pk in found if pk in wanted]
 

@@ -119,20 +119,26 @@ class Staging:
             one.bytes.close()
 
 
-def note(
-    mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]], *, is_empty: bool = False
-) -> dict[int, int]:
+class Noted(NamedTuple):
+    """mirrored: by id of the file, what the mirror knows of it; outdated: files that were there, unknown to the mirror, with another
+    record than this one, and their ids.
+    """
+
+    mirrored: Mapping[int, int]
+    outdated: Sequence[tuple[NewFile, int]]
+
+
+def note(mirror: Mirror, channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]], *, is_empty: bool = False) -> Noted:
     """Rows for these files, which nobody sees yet; (subdir, filename, sha256) -> (file, role). Those that are there are used.
 
-    By id of the file, what the mirror knows of it. is_empty: none of them is there. The channel's row and those of the blobs
-    are taken. Raises QuotaExceeded.
+    is_empty: none of them is there. The channel's row and those of the blobs are taken. Raises QuotaExceeded.
     """
     there = {} if is_empty else _rows_there(channel, files)
     fresh = {key: new for key, (new, _) in files.items() if key not in there}
     ids = dict(zip(fresh, rows.insert_files(channel, list(fresh.values()), now=timezone.now()), strict=True)) if fresh else {}
     quotas.add(channel, sum(new.size for new in fresh.values() if new.blob_id is not None))
     for key, file in there.items():
-        if file.blob_id is None and file.state != FileState.PURGED:
+        if file.blob_id is None and files[key][0].blob_id is not None and file.state != FileState.PURGED:
             PackageFile.objects.filter(pk=file.pk).update(blob_id=files[key][0].blob_id)
         ids[key] = file.pk
     noted = MirroredFile.objects.filter(file_id__in=[file.pk for file in there.values()]) if there else MirroredFile.objects.none()
@@ -146,13 +152,20 @@ def note(
     ]
     rows.set_roles(turned, MirroredFile.Role.ASIDE)
     quotas.require_within(channel)
-    return made
+    outdated = [(files[key][0], file.pk) for key, file in there.items() if file.pk in made and _is_outdated(file, files[key][0])]
+    return Noted(made, outdated)
+
+
+def _is_outdated(file: PackageFile, new: NewFile) -> bool:
+    return file.record != rows.completed(new.record, new.facts, new.sha256, new.size)
 
 
 def _rows_there(channel: Channel, files: Mapping[tuple[str, str, str], tuple[NewFile, str]]) -> dict[tuple[str, str, str], PackageFile]:
     """Rows of the very same files: of a run that was killed, or deleted since."""
     there: dict[tuple[str, str, str], PackageFile] = {}
     for chunk in rows.chunks(sorted({new.record.name for new, _ in files.values()})):
-        found = PackageFile.objects.filter(channel=channel, name__in=chunk).only("subdir", "filename", "sha256", "state", "blob_id")
+        found = PackageFile.objects.filter(channel=channel, name__in=chunk).only(
+            "subdir", "filename", "sha256", "state", "blob_id", "record"
+        )
         there.update({(one.subdir, one.filename, one.sha256): one for one in found})
     return {key: file for key, file in there.items() if key in files}

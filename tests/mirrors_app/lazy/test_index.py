@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,8 +23,12 @@ from condahub.events.models import Event
 from condahub.jobs.models import Job
 from condahub.jobs.runner import drain
 from mirrors_app.core.errors import BadConfiguration
+from mirrors_app.core.run import sync
+from mirrors_app.filling.first import FirstFill
 from mirrors_app.lazy.source import SOURCE
-from mirrors_app.models import Mirror, SyncRun
+from mirrors_app.lazy.target import LazyTarget
+from mirrors_app.models import Mirror, MirroredFile, SyncRun
+from mirrors_app.services.configuring import core_config
 from mirrors_app.services.mirrors import delete_mirror, update_mirror
 from tests.channels_app.doors_of import Reply, ask
 from tests.channels_app.index_states import check_variants_agree, snapshot
@@ -235,3 +241,51 @@ def test_what_was_not_fetched_is_not_copied_and_frees_nothing(proxy: Mirror, sta
     change_state(actor=staff, channel=proxy.channel, verb=PURGE, files=[("linux-64", "base-1.0-0.conda")], reason="a test")
     assert Channel.objects.get(name="proxy").used_bytes == 0
     assert ask("/channels/proxy/linux-64/base-1.0-0.conda", data=True).status == 410
+
+
+class _Killed(BaseException):
+    """As a process that is gone."""
+
+
+@pytest.mark.parametrize("step", ["show", "note"])
+def test_a_first_run_that_is_killed_is_gone_on_with_from_what_is_there(
+    make_proxy: MakeProxy, channel: upstream_server.Channel, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise _Killed
+
+    mirror = make_proxy()
+    with monkeypatch.context() as patch, core_config(mirror) as config:
+        patch.setattr(f"mirrors_app.filling.first.FirstFill.{step}", killed)
+        with pytest.raises(_Killed):
+            asyncio.run(sync(config, LazyTarget(mirror, check=lambda: None)))
+    count = len(channel.records["linux-64"]) + len(channel.records["noarch"])
+    assert PackageFile.objects.filter(state=FileState.ASIDE if step == "show" else FileState.LIVE).count() == count
+    assert Channel.objects.get().head == (1 if step == "show" else 2)
+    channel.records["linux-64"]["base-1.0-0.conda"]["license"] = "BSD-3-Clause"
+    channel.write()
+    refresh(mirror)
+    assert _names() == set(channel.records["linux-64"])
+    found = ask(REPODATA, data=True).json()["packages.conda"]
+    assert found["base-1.0-0.conda"]["license"] == "BSD-3-Clause"
+    assert PackageFile.objects.count() == MirroredFile.objects.filter(role="shown").count() == count
+    check_variants_agree(snapshot(mirror.channel_id, Channel.objects.get().head))
+
+
+def test_what_a_person_put_there_during_the_first_run_stands_beside_what_the_upstream_has(
+    make_proxy: MakeProxy, channel: upstream_server.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = make_proxy()
+    staged = FirstFill.stage
+
+    def stage(self: FirstFill, *given: Any) -> None:
+        staged(self, *given)
+        twin = PackageFile.objects.get(filename="base-1.0-0.conda")
+        other = {"pk": None, "filename": "base-2.0-0.conda", "version": "2.0", "state": FileState.LIVE}
+        for name, value in {**other, "record": twin.record.replace('"version":"1.0"', '"version":"2.0"')}.items():
+            setattr(twin, name, value)
+        twin.save()
+
+    monkeypatch.setattr(FirstFill, "stage", stage)
+    refresh(mirror)
+    assert _names() == {*channel.records["linux-64"], "base-2.0-0.conda"}
