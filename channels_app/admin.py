@@ -16,6 +16,7 @@ from channels_app.admin_verbs import CHANNEL_VERBS, FILE_VERBS
 from channels_app.models import (
     Advisory,
     AllowedName,
+    Attestation,
     Blob,
     Channel,
     ChannelName,
@@ -97,7 +98,8 @@ class ChannelAdmin(LookOnly):
 @admin.register(ChannelName)
 class ChannelNameAdmin(LookOnly):
     list_display = ("name", "state", "channel", "organization", "changed_at")
-    list_filter = ("state",)
+    list_filter = ("state", ("organization", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("channel", "organization")
     search_fields = ("name",)
 
@@ -182,6 +184,7 @@ class RevisionAdmin(OfAChannel):
 
 @admin.register(VirtualMember)
 class VirtualMemberAdmin(LookOnly):
+    list_filter = ("is_leaving",)
     list_display = ("virtual", "position", "member", "is_leaving", "shared_by", "shared_at")
     list_select_related = ("virtual", "member")
     search_fields = ("virtual__name", "member__name")
@@ -203,7 +206,8 @@ class AllowedNameAdmin(LookOnly):
 
 @admin.register(IndexFile)
 class IndexFileAdmin(LookOnly):
-    list_filter = ("kind",)
+    list_filter = ("kind", ("channel", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_display = ("channel", "subdir", "kind", "revision", "content_size", "size", "created_at")
     list_select_related = ("channel",)
     search_fields = ("channel__name",)
@@ -212,8 +216,10 @@ class IndexFileAdmin(LookOnly):
 @admin.register(Policy)
 class PolicyAdmin(OfAChannel):
     list_display = ("level", "organization", "channel", "changed_at", "changed_by", "links")
-    list_filter = ("level",)
+    list_filter = ("level", ("organization", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("organization", "channel")
+    search_fields = ("channel__name", "organization__name")
 
 
 @admin.register(Waiver)
@@ -236,6 +242,24 @@ class AdvisoryAdmin(LookOnly):
 class PackageRequestAdmin(OfAChannel):
     date_hierarchy = "asked_at"
     list_display = ("spec", "channel", "missing", "state", "asked_by", "asked_at", "answered_by", "expires_at", "links")
-    list_filter = ("state", "missing")
+    list_filter = ("state", "missing", ("channel", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("channel",)
     search_fields = ("spec", "asked_by")
+
+
+@admin.register(Attestation)
+class AttestationAdmin(OfAChannel):
+    list_display = ("file", "signed_by", "sha256", "added_at", "added_by", "links")
+    list_select_related = ("file__channel",)
+    search_fields = ("=file__name", "=sha256", "=added_by")
+    exclude = ("sidecar",)
+    deferred = ("sidecar",)
+    date_hierarchy = "added_at"
+
+    def audit_target(self, obj: Attestation) -> str:
+        return f"channel:{obj.file.channel.name}/{obj.file.subdir}/{obj.file.filename}"
+
+    @admin.display(description="Signed by")
+    def signed_by(self, obj: Attestation) -> str:
+        return ", ".join(str(one.get("identity", "")) for one in obj.signers)

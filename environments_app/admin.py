@@ -14,6 +14,7 @@ from condahub.adminsite.filters import OpenFilter
 from environments_app.models import (
     Build,
     BuildArtifact,
+    Builder,
     BuildPackage,
     Environment,
     EnvironmentSchedule,
@@ -125,8 +126,10 @@ class BuildPackageAdmin(LookOnly):
 @admin.register(BuildArtifact)
 class BuildArtifactAdmin(LookOnly):
     list_display = ("build", "kind", "platform", "state", "filename", "size", "created_at")
-    list_filter = ("kind", "state")
+    list_filter = ("kind", "state", "platform")
     list_select_related = ("build__environment__organization",)
+    search_fields = ("filename", "build__environment__name")
+    date_hierarchy = "created_at"
 
 
 @admin.register(Lock)
@@ -140,19 +143,24 @@ class LockAdmin(LookOnly):
 class RedistributionAdmin(LookOnly):
     list_display = ("environment", "channel", "given_by", "given_at")
     list_select_related = ("environment__organization", "channel")
+    search_fields = ("environment__name", "channel__name", "given_by")
 
 
 @admin.register(EnvironmentSettings)
 class EnvironmentSettingsAdmin(LookOnly):
     list_display = ("organization", "environment", "changed_at", "changed_by")
     list_select_related = ("organization", "environment__organization")
+    search_fields = ("organization__name", "environment__name")
 
 
 @admin.register(Wheel)
 class WheelAdmin(LookOnly):
     list_display = ("filename", "organization", "size", "created_at")
     list_select_related = ("organization",)
-    search_fields = ("name", "sha256")
+    list_filter = (("organization", AutocompleteSelectFilter),)
+    list_filter_submit = True
+    search_fields = ("name", "=sha256")
+    date_hierarchy = "created_at"
 
 
 @admin.register(EnvironmentSchedule)
@@ -160,6 +168,7 @@ class EnvironmentScheduleAdmin(LookOnly):
     list_display = ("environment", "mode", "cron", "time_zone", "next_run_at", "looked_at", "outcome")
     list_filter = ("mode", "outcome")
     list_select_related = ("environment__organization",)
+    search_fields = ("environment__name", "environment__organization__name")
 
 
 @admin.register(WatchedFile)
@@ -167,3 +176,9 @@ class WatchedFileAdmin(LookOnly):
     list_display = ("path", "environment", "problem", "tried_at", "removed_at")
     list_select_related = ("environment__organization",)
     search_fields = ("path",)
+
+
+@admin.register(Builder)
+class BuilderAdmin(LookOnly):
+    list_display = ("hostname", "problem", "hint", "seen_at")
+    search_fields = ("hostname",)

@@ -11,7 +11,17 @@ from condahub.accounts.policy import Actor
 from condahub.adminsite.base import LookInline, LookOnly
 from condahub.adminsite.confirming import Verb
 from mirrors_app import cards
-from mirrors_app.models import Mirror, MirrorRefusal, SyncRun, Upstream, UpstreamRevision
+from mirrors_app.models import (
+    BundleExport,
+    BundleImport,
+    Mirror,
+    MirrorRefusal,
+    SigningKey,
+    SyncRun,
+    TrustedKey,
+    Upstream,
+    UpstreamRevision,
+)
 from mirrors_app.services.mirrors import pause_mirror, resume_mirror
 from mirrors_app.services.runs import cancel_run, run_now
 
@@ -106,6 +116,8 @@ class SyncRunAdmin(OfAMirror):
 @admin.register(MirrorRefusal)
 class MirrorRefusalAdmin(LookOnly):
     list_display = ("filename", "subdir", "mirror", "reason", "since")
+    list_filter = (("mirror", AutocompleteSelectFilter),)
+    list_filter_submit = True
     list_select_related = ("mirror__channel",)
     search_fields = ("filename", "mirror__channel__name")
 
@@ -113,5 +125,64 @@ class MirrorRefusalAdmin(LookOnly):
 @admin.register(UpstreamRevision)
 class UpstreamRevisionAdmin(LookOnly):
     list_display = ("mirror", "subdir", "kind", "count", "digest", "size", "seen_at")
+    list_filter = ("kind", ("mirror", AutocompleteSelectFilter))
+    list_filter_submit = True
+    date_hierarchy = "seen_at"
     list_select_related = ("mirror__channel",)
     search_fields = ("mirror__channel__name", "digest")
+
+
+class _OfABundlesChannel(LookOnly):
+    def audit_target(self, obj: BundleExport | BundleImport) -> str:
+        return f"channel:{obj.channel.name}"
+
+    def jobs_query(self, obj: BundleExport | BundleImport) -> dict[str, Any]:
+        return {"id": obj.job_id} if obj.job_id is not None else {}
+
+
+@admin.register(BundleExport)
+class BundleExportAdmin(_OfABundlesChannel):
+    list_display = ("channel", "sequence", "state", "revision", "size", "key", "created_by", "created_at", "ready_at", "links")
+    list_filter = ("state", ("channel", AutocompleteSelectFilter))
+    list_filter_submit = True
+    list_select_related = ("channel", "key")
+    search_fields = ("channel__name", "environment", "created_by", "error_code")
+    date_hierarchy = "created_at"
+
+
+@admin.register(BundleImport)
+class BundleImportAdmin(_OfABundlesChannel):
+    list_display = (
+        "channel",
+        "state",
+        "source_name",
+        "sequence",
+        "size",
+        "created_by",
+        "created_at",
+        "ended_at",
+        "error_sentence",
+        "links",
+    )
+    list_filter = ("state", ("channel", AutocompleteSelectFilter))
+    list_filter_submit = True
+    list_select_related = ("channel",)
+    search_fields = ("channel__name", "source_name", "created_by", "error_code")
+    date_hierarchy = "created_at"
+
+
+@admin.register(SigningKey)
+class SigningKeyAdmin(LookOnly):
+    list_display = ("name", "public", "signs", "follows", "created_by", "created_at", "revoked_at")
+    list_filter = ("signs",)
+    list_select_related = ("follows",)
+    search_fields = ("name", "public")
+    exclude = ("sealed",)
+    deferred = ("sealed",)
+
+
+@admin.register(TrustedKey)
+class TrustedKeyAdmin(LookOnly):
+    list_display = ("name", "public", "follows", "added_by", "added_at", "revoked_at", "revoked_by")
+    list_select_related = ("follows",)
+    search_fields = ("name", "public")

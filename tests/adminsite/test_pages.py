@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.db import connection
 from django.db.models import Model
@@ -26,6 +27,63 @@ def models() -> list[type[Model]]:
 
 def path_of(model: type[Model], page: str, *args: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+# What other lists show, what nobody looks at row by row, and what holds secrets alone.
+NO_LIST = {
+    "account.EmailConfirmation",
+    "accounts.Remembered",
+    "accounts.TokenLimit",
+    "admin.LogEntry",
+    "audit.ChainHead",
+    "audit.Forwarded",
+    "auth.Group",
+    "auth.Permission",
+    "channels.Blob",
+    "channels.DirtyName",
+    "channels.DownloadCount",
+    "channels.DueName",
+    "channels.FormerName",
+    "channels.PackageNeed",
+    "channels.Shard",
+    "channels.UnsettledName",
+    "channels.VirtualChannel",
+    "channels.VirtualRevision",
+    "contenttypes.ContentType",
+    "django_celery_beat.ClockedSchedule",
+    "django_celery_beat.CrontabSchedule",
+    "django_celery_beat.IntervalSchedule",
+    "django_celery_beat.PeriodicTasks",
+    "django_celery_beat.SolarSchedule",
+    "environments.BuildChannel",
+    "environments.BuildMember",
+    "events.InboxItem",
+    "events.SubscribedType",
+    "jobs.JobLog",
+    "maintenance.SiteNotice",
+    "mirrors.BundleHead",
+    "mirrors.BundlePart",
+    "mirrors.BundlePiece",
+    "mirrors.BundleStream",
+    "mirrors.BundleVerified",
+    "mirrors.Demand",
+    "mirrors.Location",
+    "mirrors.MirrorSubdir",
+    "mirrors.MirroredFile",
+    "mirrors.RegisteredMirror",
+    "mirrors.WantedSidecar",
+    "sessions.Session",
+    "socialaccount.SocialToken",
+}
+
+
+def test_every_model_has_a_list_or_is_a_part_of_another() -> None:
+    without = {model._meta.label for model in apps.get_models() if model not in admin.site._registry}
+    assert without == NO_LIST
+
+
+def test_every_list_can_be_searched() -> None:
+    assert [model for model, shown in admin.site._registry.items() if not shown.search_fields] == []
 
 
 def test_every_list_and_every_object_opens_for_staff_and_auditors(world: World, staff: Client, auditor: Client) -> None:
