@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from channels_app.services.policies import hidden_matching
 from condahub.accounts.models import User
@@ -33,15 +34,15 @@ from environments_app.spec import SpecInvalid, parse
 MAX_HIDDEN = 50
 # What an event says of a failure: it reaches people who may not read every channel that the build is made of.
 REASONS: Mapping[str, str] = {
-    "unsolvable": "it can't be solved",
-    "timed_out": "it took too long",
-    "out_of_memory": "it needed too much memory",
-    "environment_too_large": "it is too large",
-    "quota_exceeded": "the organization's quota is used up",
-    "storage_full": "there is no room left on the builder",
-    "channel_withdrawn": "a channel can't be read any more",
-    "author_gone": "whoever asked for it has no account here any more",
-    "worker_lost": "its worker died",
+    "unsolvable": gettext_noop("it can't be solved"),
+    "timed_out": gettext_noop("it took too long"),
+    "out_of_memory": gettext_noop("it needed too much memory"),
+    "environment_too_large": gettext_noop("it is too large"),
+    "quota_exceeded": gettext_noop("the organization's quota is used up"),
+    "storage_full": gettext_noop("there is no room left on the builder"),
+    "channel_withdrawn": gettext_noop("a channel can't be read any more"),
+    "author_gone": gettext_noop("whoever asked for it has no account here any more"),
+    "worker_lost": gettext_noop("its worker died"),
 }
 
 
@@ -156,7 +157,7 @@ def fail(build: Build, *, error: HubError, timings: Mapping[str, float], conflic
                 "environment": str(environment),
                 "number": build.number,
                 "code": error.code,
-                "reason": REASONS.get(error.code, "the build says why"),
+                "reason": REASONS.get(error.code, gettext_noop("the build says why")),
             },
             tell=_author_ids(build),
         )
