@@ -8,8 +8,8 @@ RUN python -m venv /opt/condahub \
  && /opt/condahub/bin/pip install --no-cache-dir --no-deps --require-hashes --disable-pip-version-check --requirement /tmp/requirements.lock
 
 FROM python:3.11-slim
-# The LDAP library, under the name that this Debian has for it.
-RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates '^libldap-?2(\.[0-9]+-0)?$' && rm -rf /var/lib/apt/lists/*
+# The LDAP library, under the name that this Debian has for it; bubblewrap holds the code of packages where IT lets it run.
+RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap ca-certificates '^libldap-?2(\.[0-9]+-0)?$' && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/condahub --create-home --shell /usr/sbin/nologin condahub \
  && install --directory --owner condahub --group condahub /environments
 COPY --from=packages /opt/condahub /opt/condahub

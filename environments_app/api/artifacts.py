@@ -86,6 +86,9 @@ class LockAnswer(Answer):
     variables = serializers.DictField(child=serializers.CharField(), help_text="Set when it is activated.")
     dependencies = serializers.ListField(child=serializers.CharField(), help_text="What was asked for.")
     lock = serializers.DictField()
+    ran_scripts = serializers.ListField(
+        child=serializers.CharField(), help_text="Scripts of packages that ran when the hub built it; what they wrote is in no lock."
+    )
 
 
 class _ArtifactView(HubView):
@@ -128,6 +131,7 @@ class LockView(_ArtifactView):
             "variables": build.request.get("variables") or {},
             "dependencies": build.request.get("dependencies") or [],
             "lock": orjson.loads(bytes(build.lock.content)),
+            "ran_scripts": [one["path"] for one in build.ran_scripts],
         }
         return Response(LockAnswer(answer).data)
 

@@ -115,7 +115,13 @@ def complete(build: Build, job: JobContext, made: Made, timings: Mapping[str, fl
             action="build.complete",
             target=f"build:{build}",
             organization_id=environment.organization_id,
-            details={"lock": lock.sha256, "packages": len(rows), "key": made.prefix, "author": build.author},
+            details={
+                "lock": lock.sha256,
+                "packages": len(rows),
+                "key": made.prefix,
+                "author": build.author,
+                **({"ran_scripts": len(made.scripts.ran), "scripts_sha256": made.scripts.sha256} if made.scripts.sha256 else {}),
+            },
         )
         emit(
             type="build.finished",

@@ -178,6 +178,10 @@ class _Pull:
         assert isinstance(answer, protocol.InstallAnswer)
         if answer.link_scripts:
             self._session.note(f"{len(answer.link_scripts)} scripts that packages bring for installing did not run.")
+        if told.get("ran_scripts") and about.platform.startswith("linux-"):
+            self._session.note(
+                f"On the hub {len(told['ran_scripts'])} of them ran: its folder and archives hold what they wrote, this does not."
+            )
         wheels, fetched = self._wheels(lock, about)
         if wheels:
             request = protocol.LinkWheels(
