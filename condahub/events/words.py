@@ -40,6 +40,9 @@ def sentence_of(event: Event) -> str:
         values["organization"] = event.organization.name
     for name in _WORDS_OF:
         values[name] = str(_VALUES.get(str(values.get(name, "")), values.get(name, "")))
+    # A reason is a sentence of its own, which an app may have marked where it writes it.
+    if reason := str(values.get("reason", "")):
+        values["reason"] = gettext(reason)
     try:
         return template.format_map(values)[:MAX_SENTENCE_CHARS]
     except (KeyError, IndexError, ValueError, AttributeError):
