@@ -86,7 +86,7 @@ def mirror(request: PortalRequest, channel: str) -> HttpResponseBase:
     found = selectors.mirror_for(request.actor, channel)
     frame = head(request, found.channel, "mirror")
     listing = paging.stretch(request, SyncRun.objects.filter(mirror=found).select_related("job"), "id")
-    latest = selectors.latest_run(found)
+    latest = selectors.latest_run(found) if listing.newest else next(iter(listing.rows), None)
     job = selectors.job_of(found)
     refusals = list(MirrorRefusal.objects.filter(mirror=found)[: SHOWN_REFUSALS + 1])
     context = {

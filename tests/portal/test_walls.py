@@ -6,7 +6,9 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -159,6 +161,9 @@ BELOW_UI: list[URLPattern | URLResolver] = [
     *mirror_urls.urlpatterns,
     *environment_urls.urlpatterns,
 ]
+MOST_QUERIES = 12
+# A link that is used up by looking, and the page that tries a roll back out to tell what it would do.
+TRIES = ("/invitation/{key}", "/rollback")
 COLUMNS = ("", "outsider", "reader", "contributor", "maintainer", "owner", "staff")
 
 
@@ -229,6 +234,20 @@ def test_who_looks_at_which_page(world: World, visit: type[Visitor], values: dic
         if method == "GET":
             for who, cell in zip(COLUMNS, cells, strict=True):
                 _judge(clients[who].get(path.format(**values)), path, who, cell)
+
+
+def test_no_page_takes_more_queries_than_a_page_may(world: World, visit: type[Visitor], values: dict[str, str]) -> None:
+    """Of every page there is: a page without a row in the table fails above. What single pages take is in the baseline."""
+    client = visit(world, "owner").client
+    client.get("/ui/")
+    many = {}
+    for method, path, cells in rows():
+        if method == "GET" and cells[COLUMNS.index("owner")] == "o" and not path.endswith(TRIES):
+            with CaptureQueriesContext(connection) as captured:
+                client.get(path.format(**values))
+            if len(captured) > MOST_QUERIES:
+                many[path] = [query["sql"][:200] for query in captured.captured_queries]
+    assert not many, "\n".join(f"{path}: {len(queries)}\n  " + "\n  ".join(queries) for path, queries in many.items())
 
 
 @pytest.mark.parametrize(("path", "cells"), [row[1:] for row in rows() if row[0] == "POST"], ids=lambda value: str(value)[:60])
