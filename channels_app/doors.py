@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from condahub.accounts.models import Organization
 from condahub.accounts.policy import AccessTarget
 from condahub.names import MAX_NAME_CHARS, NAME_PATTERN
 from condahub.prepared import Prepared
+from condahub.remembering import Remembered
 
 # How old the word on who may read a channel may be when a package file is served.
 DOOR_SECONDS = 2.0
@@ -64,9 +63,8 @@ class ServedFile(NamedTuple):
 
 
 _COLUMNS = ("pk", "sha256", "size", "state", "reason", "indexed_at", "blob_id")
-_lock = threading.Lock()
-_doors: OrderedDict[str, tuple[float, Door]] = OrderedDict()
-_files: OrderedDict[tuple[int, int, str, str], ServedFile] = OrderedDict()
+_doors: Remembered[str, tuple[float, Door]] = Remembered(REMEMBERED_DOORS)
+_files: Remembered[tuple[int, int, str, str], ServedFile] = Remembered(REMEMBERED_FILES)
 
 _SELECT = f"""
     SELECT c.id, c.name, c.visibility, c.allow_overwrite, c.head, c.generation, c.organization_id, o.personal_of_id IS NOT NULL,
@@ -81,19 +79,14 @@ _SELECT = f"""
 def door(name: str, *, fresh: bool) -> Door | None:
     """The channel of this name or alias; `fresh` reads it now, else it may be DOOR_SECONDS old."""
     if not fresh:
-        with _lock:
-            found = _doors.get(name)
+        found = _doors.get(name)
         if found is not None and time.monotonic() - found[0] < DOOR_SECONDS:
             return found[1]
     made = (_read(name, name) or _read_alias(name)) if NAME_PATTERN.fullmatch(name) and len(name) <= MAX_NAME_CHARS else None
-    with _lock:
-        if made is None:
-            _doors.pop(name, None)
-        else:
-            _doors[name] = (time.monotonic(), made)
-            _doors.move_to_end(name)
-            while len(_doors) > REMEMBERED_DOORS:
-                _doors.popitem(last=False)
+    if made is None:
+        _doors.forget(name)
+    else:
+        _doors.put(name, (time.monotonic(), made))
     return made
 
 
@@ -128,17 +121,13 @@ _prepared_files = Prepared(_named, -1, "-", "--")
 def served_file(door: Door, subdir: str, filename: str) -> ServedFile | None:
     """The file that a plain URL names: live or yanked, else a purged one; None for all else."""
     key = (door.channel_id, door.generation, subdir, filename)
-    with _lock:
-        if (found := _files.get(key)) is not None:
-            return found
+    if (found := _files.get(key)) is not None:
+        return found
     states = {row[3]: ServedFile(*row) for row in _prepared_files.rows(door.channel_id, subdir, filename)}
     made = states.get(FileState.LIVE) or states.get(FileState.YANKED) or states.get(FileState.HELD) or states.get(FileState.PURGED)
     # What is not here yet may be at any moment.
     if made is not None and (made.blob_id is not None or door.kind != ChannelKind.PROXY):
-        with _lock:
-            _files[key] = made
-            while len(_files) > REMEMBERED_FILES:
-                _files.popitem(last=False)
+        _files.put(key, made)
     return made
 
 
@@ -203,7 +192,6 @@ def moment_of(text: str) -> datetime | None:
 
 def forget_all() -> None:
     """For tests: a process that has just started remembers nothing."""
-    with _lock:
-        _doors.clear()
-        _files.clear()
+    _doors.forget_all()
+    _files.forget_all()
     serving.forget_all()

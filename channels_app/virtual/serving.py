@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import NamedTuple
 
 import msgspec
@@ -17,13 +15,13 @@ from channels_app.virtual.plan import read_plan
 from channels_app.virtual.rules import VirtualRules
 from condahub.accounts.policy import Actor, Visibility
 from condahub.errors import Forbidden
+from condahub.remembering import Remembered
 
 REMEMBERED = 32_768
-_lock = threading.Lock()
 # By the virtual channel's generation and head: both move before what is remembered of it is wrong for long.
-_owners: OrderedDict[tuple[int, int, int, str], tuple[int, ...]] = OrderedDict()
-_names: OrderedDict[tuple[int, str, str], str] = OrderedDict()
-_rules: OrderedDict[tuple[int, int], VirtualRules] = OrderedDict()
+_owners: Remembered[tuple[int, int, int, str], tuple[int, ...]] = Remembered(REMEMBERED)
+_names: Remembered[tuple[int, str, str], str] = Remembered(REMEMBERED)
+_rules: Remembered[tuple[int, int], VirtualRules] = Remembered(REMEMBERED)
 
 
 class Found(NamedTuple):
@@ -81,11 +79,10 @@ def _require_open(door: Door, where: Door, file: ServedFile, filename: str, *, i
     if not door.has_policy:
         return
     key = (door.channel_id, door.generation)
-    with _lock:
-        rules = _rules.get(key)
+    rules = _rules.get(key)
     if rules is None:
         rules = VirtualRules(Channel.objects.get(pk=door.channel_id))
-        _put(_rules, key, rules)
+        _rules.put(key, rules)
     verdict = rules.verdict(file.file_id, where.target.organization_id)
     if verdict.effect == Effect.DENY or (verdict.effect == Effect.HOLD and not is_past):
         is_denied = verdict.effect == Effect.DENY
@@ -117,27 +114,25 @@ def may_have_shard(actor: Actor, door: Door, subdir: str, sha256: str, number: i
 
 def _name_of(channel_id: int, subdir: str, sha256: str) -> str | None:
     key = (channel_id, subdir, sha256)
-    with _lock:
-        if (found := _names.get(key)) is not None:
-            return found
+    if (found := _names.get(key)) is not None:
+        return found
     if answers.shard(channel_id, subdir, sha256) is None:
         return None
     rows = Shard.objects.filter(channel_id=channel_id, subdir=subdir, sha256=bytes.fromhex(sha256))
     found = rows.values_list("name", flat=True).first()
     if found is not None:
-        _put(_names, key, found)
+        _names.put(key, found)
     return found
 
 
 def _owners_of(door: Door, name: str) -> tuple[int, ...]:
     key = (door.channel_id, door.generation, door.head, name)
-    with _lock:
-        if (found := _owners.get(key)) is not None:
-            return found
+    if (found := _owners.get(key)) is not None:
+        return found
     made = read_plan(door.channel_id).owners([name])(name).members
     # What nobody holds may be held at any moment.
     if made:
-        _put(_owners, key, made)
+        _owners.put(key, made)
     return made
 
 
@@ -159,15 +154,7 @@ def _past_door(door: Door, member: int) -> Door | None:
     return found._replace(visibility=Visibility.PRIVATE) if found is not None and found.channel_id == member else None
 
 
-def _put(where: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
-    with _lock:
-        where[key] = value
-        while len(where) > REMEMBERED:
-            where.popitem(last=False)
-
-
 def forget_all() -> None:
     """For tests: a process that has just started remembers nothing."""
-    with _lock:
-        for one in (_owners, _names, _rules):
-            one.clear()
+    for one in (_owners, _names, _rules):
+        one.forget_all()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +13,7 @@ from channels_app.models import Channel, Effect, FileState, PackageFile
 from channels_app.models.files import OCCUPYING_STATES
 from channels_app.policies.view import judge_of, stamp, view_of
 from condahub.errors import Forbidden, Gone, HubError, Unavailable
+from condahub.remembering import Remembered
 from mirrors_app.bundles import planning
 from mirrors_app.bundles.core.manifest import PACKAGES
 from mirrors_app.models import BundleExport
@@ -38,8 +37,7 @@ class Closed(NamedTuple):
     reason: str
 
 
-_lock = threading.Lock()
-_known: OrderedDict[_Key, tuple[float, tuple[Closed, ...]]] = OrderedDict()
+_known: Remembered[_Key, tuple[float, tuple[Closed, ...]]] = Remembered(REMEMBERED_EXPORTS)
 
 
 def require_open(export: BundleExport) -> None:
@@ -79,16 +77,11 @@ def _refusal(found: tuple[Closed, ...]) -> HubError:
 def _remembered(export: BundleExport, channels: list[Channel]) -> tuple[Closed, ...]:
     key = (export.pk, tuple((one.pk, one.generation) for one in channels))
     now = time.monotonic()
-    with _lock:
-        if (known := _known.get(key)) is not None and now - known[0] < REMEMBERED_SECONDS:
-            return known[1]
+    if (known := _known.get(key)) is not None and now - known[0] < REMEMBERED_SECONDS:
+        return known[1]
     carried = _Carried(export)
     found = tuple(one for channel in channels for one in _closed(channel, carried))
-    with _lock:
-        _known[key] = (now, found)
-        _known.move_to_end(key)
-        while len(_known) > REMEMBERED_EXPORTS:
-            _known.popitem(last=False)
+    _known.put(key, (now, found))
     return found
 
 
@@ -143,5 +136,4 @@ def _judged_now(channel: Channel, carried: _Carried) -> Iterator[Closed]:
 
 def forget_all() -> None:
     """For tests: a process that has just started remembers nothing."""
-    with _lock:
-        _known.clear()
+    _known.forget_all()

@@ -59,20 +59,21 @@ def settle_lost() -> dict[str, list[int]]:
     for export in exports.only("state", "job_id"):
         if (ended := _ended_without(export.job_id)) is not None:
             code, sentence, _ = ended
-            values = {"state": ExportState.FAILED, "error_code": code, "error_sentence": f"{sentence} Ask for another."}
-            lost["exports"] += [export.pk] * BundleExport.objects.filter(pk=export.pk, state=export.state).update(**values)
+            same_export = BundleExport.objects.filter(pk=export.pk, state=export.state)
+            told = f"{sentence} Ask for another."
+            lost["exports"] += [export.pk] * same_export.update(state=ExportState.FAILED, error_code=code, error_sentence=told)
     for taken in imports.only("state", "job_id"):
         if (ended := _ended_without(taken.job_id)) is not None:
             code, sentence, state = ended
-            values = {"state": state, "error_code": code, "error_sentence": f"{sentence} Run it again.", "ended_at": timezone.now()}
             same = BundleImport.objects.filter(pk=taken.pk, state=taken.state, job_id=taken.job_id)
-            lost["imports"] += [taken.pk] * same.update(**values)
+            told = f"{sentence} Run it again."
+            lost["imports"] += [taken.pk] * same.update(state=state, error_code=code, error_sentence=told, ended_at=timezone.now())
     return lost
 
 
 def _ended_without(job_id: int | None) -> tuple[str, str, ImportState] | None:
     """(code, sentence, state of an import) where the job will not go on."""
-    state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first()
+    state = Job.objects.filter(pk=job_id).values_list("state", flat=True).first() if job_id is not None else None
     if state == JobState.CANCELLED:
         return "cancelled", "Its job was cancelled.", ImportState.CANCELLED
     if state in (JobState.FAILED, None):

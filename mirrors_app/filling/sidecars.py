@@ -26,11 +26,13 @@ def note(mirror: Mirror, records: Iterable[UpstreamRecord]) -> None:
 
 def _note(mirror: Mirror, subdir: str, records: Sequence[UpstreamRecord]) -> None:
     named = {one.filename: one for one in records}
-    found = MirroredFile.objects.filter(mirror=mirror, subdir=subdir, name__in={one.name for one in records}, role__in=SHOWN_ROLES)
+    found = MirroredFile.objects.filter(mirror=mirror, subdir=subdir, name__in={one.name for one in records}, role__in=SHOWN_ROLES).exclude(
+        file=None
+    )
     files = {
         file_id: named[filename]
         for filename, file_id, sha256 in found.values_list("filename", "file_id", "sha256")
-        if file_id is not None and filename in named and sha256 == named[filename].sha256
+        if filename in named and sha256 == named[filename].sha256
     }
     here = set(Attestation.objects.filter(file__in=list(files)).values_list("file_id", "sha256"))
     here |= set(WantedSidecar.objects.filter(file__in=list(files)).values_list("file_id", "sha256"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from channels_app.sources import Standing, Wanted
+from condahub.remembering import Remembered
 from mirrors_app.lazy.fetching import Fetching
 from mirrors_app.lazy.flight import Flight
 from mirrors_app.models import Mirror
@@ -43,7 +43,7 @@ class LazySource:
     def __init__(self) -> None:
         self.fetching = Fetching()
         self._lock = threading.Lock()
-        self._known: OrderedDict[int, _Known | None] = OrderedDict()
+        self._known: Remembered[int, _Known | None] = Remembered(REMEMBERED_MIRRORS)
         self._asked: dict[int, float] = {}
 
     def fetch(self, wanted: Wanted) -> Flight:
@@ -63,18 +63,13 @@ class LazySource:
         return Standing(stale_seconds=age if age > max(known.stale_after_seconds, known.refresh_seconds) else None)
 
     def _read(self, channel_id: int) -> _Known | None:
-        with self._lock:
-            found = self._known.get(channel_id)
+        found = self._known.get(channel_id)
         if found is not None and time.monotonic() - found.read_at < REMEMBERED_SECONDS:
             return found
         columns = ("pk", "last_synced_at", "index_refresh_seconds", "stale_after_seconds", "paused")
         row = Mirror.objects.filter(channel_id=channel_id).values_list(*columns).first()
         made = _Known(time.monotonic(), *row) if row else None
-        with self._lock:
-            self._known[channel_id] = made
-            self._known.move_to_end(channel_id)
-            while len(self._known) > REMEMBERED_MIRRORS:
-                self._known.popitem(last=False)
+        self._known.put(channel_id, made)
         return made
 
     def _ask(self, mirror_id: int) -> None:
@@ -93,8 +88,8 @@ class LazySource:
 
     def forget_all(self) -> None:
         """For tests: a process that has just started remembers nothing."""
+        self._known.forget_all()
         with self._lock:
-            self._known.clear()
             self._asked.clear()
 
 
