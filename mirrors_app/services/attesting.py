@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 
 from channels_app.attestations import MAX_SIDECAR_BYTES
@@ -56,7 +56,7 @@ def bring(context: JobContext, mirror: Mirror, report: RunReport) -> int:
         _look_beside(mirror)
     count = 0
     failed: list[Refused] = []
-    ordered = list(_due(mirror).values_list("pk", flat=True))
+    ordered = _due(mirror)
     try:
         for start in range(0, len(ordered), CHUNK_FILES):
             chunk, before = ordered[start : start + CHUNK_FILES], len(failed)
@@ -74,11 +74,12 @@ def bring(context: JobContext, mirror: Mirror, report: RunReport) -> int:
     return count
 
 
-def _due(mirror: Mirror) -> QuerySet[WantedSidecar]:
-    again = timezone.now() - timedelta(hours=AGAIN_HOURS)
-    return WantedSidecar.objects.filter(Q(asked_at=None) | Q(asked_at__lt=again), mirror=mirror, file__state__in=OCCUPYING_STATES).order_by(
-        "pk"
-    )
+def _due(mirror: Mirror) -> list[int]:
+    """Those that the index names first; of the others as many as a run asks for, the longest unasked first."""
+    never_or_long_ago = Q(asked_at=None) | Q(asked_at__lt=timezone.now() - timedelta(hours=AGAIN_HOURS))
+    due = WantedSidecar.objects.filter(never_or_long_ago, mirror=mirror, file__state__in=OCCUPYING_STATES).values_list("pk", flat=True)
+    beside = due.filter(sha256="").order_by(F("asked_at").asc(nulls_first=True), "pk")
+    return [*due.exclude(sha256="").order_by("pk"), *beside[:MAX_BESIDE]]
 
 
 def _look_beside(mirror: Mirror) -> None:

@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from channels_app.models import SEEN_LONG_AGO, Effect
 from channels_app.policies.view import view_of
-from channels_app.services.attesting import KEY
 from condahub.packages.names import split_filename
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.models import Mirror
@@ -30,7 +29,8 @@ def denied_now(mirror: Mirror, records: Sequence[UpstreamRecord]) -> Mapping[tup
     found: dict[tuple[str, str], str] = {}
     for record in records:
         made = view.verdict(_row(record, seen), now)
-        if made.effect == Effect.DENY and made.changes_at is None:
+        # What attests a package may come after it.
+        if made.effect == Effect.DENY and made.changes_at is None and made.rule != "attestation":
             found[record.key] = f"denied by policy ({made.rule})"
     return found
 
@@ -39,6 +39,4 @@ def _row(record: UpstreamRecord, seen: datetime) -> list[object]:
     """As the file's FULL_COLUMNS would be."""
     name, facts = split_filename(record.filename), record.facts
     identity = [name.name, name.version, name.build, facts.build_number, record.subdir, record.sha256, record.size]
-    # An upstream's promise of an attestation counts until it is looked at.
-    text = record.raw.decode() if not record.attested else record.raw[:-1].decode() + f',"{KEY}":"{record.attested}"}}'
-    return [*identity, seen, seen, text, ""]
+    return [*identity, seen, seen, record.raw.decode(), ""]
