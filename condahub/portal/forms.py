@@ -48,6 +48,20 @@ class HubForm(forms.Form):
             field.widget.attrs.setdefault("class", look)
 
 
+def told_of(*shown: forms.Form) -> list[tuple[str, str]]:
+    """What forms begin with, as (label, words), for who looks at what others change; secrets and empty fields are left out."""
+    told = []
+    for form in shown:
+        for name, field in form.fields.items():
+            value = form.get_initial_for_field(field, name)
+            if value in (None, "", [], False) or isinstance(field.widget, forms.PasswordInput):
+                continue
+            words = dict(getattr(field, "choices", ()))
+            values = value if isinstance(value, list) else [value]
+            told.append((str(field.label or name), ", ".join(str(words.get(one, one)) for one in values)))
+    return told
+
+
 class TokenForm(HubForm):
     name = forms.CharField(
         max_length=200, label=gettext_lazy("Name"), help_text=gettext_lazy("What it is for: it tells you later which one to revoke.")

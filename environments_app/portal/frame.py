@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
-from condahub.accounts.policy import Permission, can
+from condahub.accounts.policy import Permission, can, reads_all
 from condahub.portal.page import PortalRequest
 from condahub.portal.registry import Tab
 from environments_app import selectors
@@ -22,7 +22,7 @@ _TABS = (
     Tab("artifacts", gettext_lazy("Artifacts"), "environments:artifacts", Permission.BUILD_READ, 40),
     Tab("members", gettext_lazy("Access"), "environments:members", Permission.MEMBER_READ, 50),
     Tab("activity", gettext_lazy("Activity"), "environments:activity", Permission.ORGANIZATION_AUDIT, 90),
-    Tab("settings", gettext_lazy("Settings"), "environments:settings", Permission.ENVIRONMENT_UPDATE, 99),
+    Tab("settings", gettext_lazy("Settings"), "environments:settings", Permission.ENVIRONMENT_UPDATE, 99, for_auditors=True),
 )
 
 
@@ -52,7 +52,7 @@ def head(request: PortalRequest, environment: Environment, tab: str) -> dict[str
         "tabs": [
             {"key": one.key, "label": str(one.label), "path": path_of(environment, one.url_name.partition(":")[2])}
             for one in _TABS
-            if can(actor, one.permission, asked_of.get(one.permission, environment))
+            if can(actor, one.permission, asked_of.get(one.permission, environment)) or (one.for_auditors and reads_all(actor))
         ],
         "tab": tab,
         "sentence": words.sentence(environment, stands.current, stands.newest),

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from condahub.accounts import selectors as accounts
-from condahub.accounts.policy import Permission, can, require
+from condahub.accounts.policy import Permission, can, reads_all, require
 from condahub.audit import selectors as audit_selectors
 from condahub.errors import HubError, Unprocessable
 from condahub.portal import paging
+from condahub.portal.forms import told_of
 from condahub.portal.page import PortalRequest, asked, done, failed, page, person, show
 from condahub.portal.views.organizations import events_page
 from environments_app import selectors
@@ -168,7 +169,8 @@ def activity(request: PortalRequest, organization: str, environment: str) -> Htt
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, organization: str, environment: str) -> HttpResponseBase:
     """What it is for, who may use it, and what is allowed in it."""
-    found = environment_for(request, organization, environment, Permission.ENVIRONMENT_UPDATE)
+    looks = request.method in ("GET", "HEAD") and reads_all(request.actor)
+    found = environment_for(request, organization, environment, Permission.ENVIRONMENT_READ if looks else Permission.ENVIRONMENT_UPDATE)
     is_policy = request.POST.get("which") == "policy"
     about = request.POST if request.method == "POST" and not is_policy else None
     form = EnvironmentForm(about, initial={"description": found.description, "visibility": found.visibility})
@@ -192,8 +194,10 @@ def settings(request: PortalRequest, organization: str, environment: str) -> Htt
         "internal": hub_settings.CONDAHUB_ALLOW_INTERNAL_CHANNELS,
         "private": True,
     }
+    frame = head(request, found, "settings")
     context = {
-        **head(request, found, "settings"),
+        **frame,
+        "told": [] if frame["may_change"] else told_of(form, policy),
         "form": form,
         "policy": policy,
         "choices": [choice for choice in VISIBILITIES if allowed[choice[0]] or choice[0] == found.visibility],

@@ -12,10 +12,11 @@ from channels_app.listings import organization_to_create_in
 from channels_app.portal.frame import head
 from condahub.accounts import selectors as accounts
 from condahub.accounts.models import Organization
-from condahub.accounts.policy import Actor, Permission, can
+from condahub.accounts.policy import Actor, Permission, can, reads_all
 from condahub.errors import HubError, Unprocessable
 from condahub.portal import jobs as portal_jobs
 from condahub.portal import paging
+from condahub.portal.forms import told_of
 from condahub.portal.page import PortalRequest, asked, done, failed, page, show
 from condahub.portal.views.organizations import slow_probing
 from mirrors_app import selectors
@@ -104,7 +105,8 @@ def mirror(request: PortalRequest, channel: str) -> HttpResponseBase:
         "refusals": refusals[:SHOWN_REFUSALS],
         "more_refusals": len(refusals) > SHOWN_REFUSALS,
         "may_run": can(request.actor, Permission.MIRROR_SYNC, found),
-        "may_change": can(request.actor, Permission.MIRROR_UPDATE, found),
+        "may_change": (may_change := can(request.actor, Permission.MIRROR_UPDATE, found)),
+        "may_look": may_change or reads_all(request.actor),
         "is_lazy": found.mode == MirrorMode.LAZY,
     }
     return show(request, "mirrors/mirror.html", context)
@@ -198,7 +200,8 @@ def plan(request: PortalRequest, channel: str, number: int) -> HttpResponseBase:
 @page(methods=("GET", "HEAD", "POST"))
 def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
     """Change a mirror; with `look`, first see what its filters would bring."""
-    found = selectors.mirror_for(request.actor, channel, Permission.MIRROR_UPDATE)
+    looks = request.method in ("GET", "HEAD") and reads_all(request.actor)
+    found = selectors.mirror_for(request.actor, channel, Permission.MIRROR_READ if looks else Permission.MIRROR_UPDATE)
     upstreams = list(found.upstreams.all())
     form = MirrorForm(request.POST or None, initial=MirrorForm.values_of_mirror(found, upstreams))
     error: HubError | None = None
@@ -222,6 +225,8 @@ def settings(request: PortalRequest, channel: str) -> HttpResponseBase:
         "mirror": found,
         "form": form,
         "may_delete": can(request.actor, Permission.MIRROR_DELETE, found),
+        "may_change": (may_change := can(request.actor, Permission.MIRROR_UPDATE, found)),
+        "told": [] if may_change else told_of(form),
         "schedule_words": words.cron_in_words(found.schedule) if found.schedule else "",
     }
     return show(request, "mirrors/settings.html", context, error=error)

@@ -35,6 +35,8 @@ ALSO_FOR_AUDITORS = {
     "/ui/{organization}/settings",
     "/ui/{organization}/environment-settings",
     "/ui/environment-settings",
+    "/ui/{organization}/environments/{environment}/settings",
+    "/ui/channels/{mirror}/mirror/settings",
     "/ui/policy",
     "/ui/channels/{channel}/settings",
     "/ui/channels/{channel}/bundles",
