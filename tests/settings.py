@@ -42,3 +42,5 @@ CONDAHUB_COUNT_FLUSH_SECONDS = 86_400.0
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Most tests have no use for it, and many no database; tests/test_cache.py is about the hub's own.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Each test's client sets its middleware up: it need not list every static file for that, but look when one is asked for.
+WHITENOISE_AUTOREFRESH = True
