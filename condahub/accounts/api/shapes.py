@@ -123,7 +123,9 @@ class HeldRoleAnswer(Answer):
     package = serializers.CharField(allow_null=True)
     environment = serializers.CharField(allow_null=True, allow_blank=True)
     team = serializers.CharField(allow_null=True, help_text="Through which it is held.")
-    source = serializers.CharField(help_text="'manual', 'ldap', 'oidc:<provider>', or 'personal' for whose organization it is.")
+    source = serializers.CharField(  # type: ignore[assignment] # a field of this name
+        help_text="'manual', 'ldap', 'oidc:<provider>', or 'personal' for whose organization it is."
+    )
     permissions = serializers.ListField(child=serializers.CharField())
 
 
