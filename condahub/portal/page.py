@@ -14,23 +14,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext
 
 from condahub.accounts.models import User
 from condahub.accounts.policy import Actor
 from condahub.errors import Forbidden, HubError, NotAuthenticated
 from condahub.jobs.models import Job
+from condahub.portal import refusals
 
 P = ParamSpec("P")
-
-# What condahub.errors says by default; it stands below Django and marks nothing itself.
-_DEFAULTS = (
-    gettext_noop("You may not do this, or it does not exist."),
-    gettext_noop("Ask an owner of it for a grant, or use a token with the scope that is needed."),
-    gettext_noop("The hub's storage is full."),
-    gettext_noop("The operator must free space; reads go on."),
-    gettext_noop("Delete and purge old packages, or ask IT for a larger quota."),
-)
 
 
 class PortalRequest(HttpRequest):
@@ -125,7 +117,7 @@ def done(request: HttpRequest, path: str, sentence: str = "") -> HttpResponseRed
 
 def failed(request: HttpRequest, path: str, error: HubError) -> HttpResponseRedirect:
     """Go back to a page, which says why it was not done."""
-    messages.error(request, " ".join(gettext(said) for said in (error.detail, error.hint) if said))
+    messages.error(request, f"{refusals.told(error.detail)} {refusals.told(error.hint)}".strip())
     return HttpResponseRedirect(path)
 
 

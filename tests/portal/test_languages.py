@@ -22,7 +22,7 @@ from condahub.accounts.policy import Actor
 from condahub.accounts.services import invitations
 from condahub.errors import Forbidden, QuotaExceeded, StorageFull, Unprocessable
 from condahub.maintenance.selectors import Notice, forget, remember
-from condahub.portal import wording
+from condahub.portal import refusals, wording
 from deploy import messages
 from tests.api.conftest import World
 from tests.parts import require_part
@@ -89,7 +89,7 @@ def test_the_account_decides_then_the_browser(world: World, visit: type[Visitor]
     owner = visit(world, "owner")
 
     def language(**headers: str) -> str:
-        response = owner.client.get("/ui/", headers=headers)
+        response = owner.client.get("/ui/account", headers=headers)
         assert {"Accept-Language", "Cookie"} <= {name.strip() for name in response["Vary"].split(",")}
         assert response["Cache-Control"] == "private, no-cache"
         found = re.search(r'<html lang="(\w+)"', response.content.decode())
@@ -171,15 +171,36 @@ def test_an_invitation_speaks_its_receivers_language(world: World, settings: Set
 
 
 @pytest.mark.django_db
-def test_refusals_are_german_as_far_as_pages_know_them(world: World, visit: type[Visitor]) -> None:
+def test_refusals_are_german(world: World, visit: type[Visitor]) -> None:
     defaults = [Forbidden().detail, Forbidden.hint, StorageFull().detail, StorageFull.hint, QuotaExceeded.hint]
     with translation.override("de"):
         assert [said for said in defaults if gettext(said) == said] == []
+    owner = visit(world, "owner")
+    refused = owner.client.post("/ui/acme/members", {"username": "nobody-here", "role": "reader"}, headers=GERMAN).content.decode()
+    assert "Diesen Benutzer gibt es nicht." in refused and "Bitte den genauen Benutzernamen angeben." in refused
     assert "Das dürfen Sie nicht, oder es gibt es nicht." in read(visit(world, "reader"), "/ui/acme/settings", 403)
     remember(Notice("Umbau bis 12 Uhr", "info", read_only=True))
     try:
-        refused = visit(world, "owner").client.post("/ui/account", headers=GERMAN)
+        kept = owner.client.post("/ui/account", headers=GERMAN)
     finally:
         forget()
-    assert refused.status_code == 503
-    assert "Der Hub wird gewartet" in refused.content.decode() and "Was Sie gesendet haben" in refused.content.decode()
+    assert kept.status_code == 503
+    assert "Der Hub wird gewartet" in kept.content.decode() and "Was Sie gesendet haben" in kept.content.decode()
+
+
+def test_refusals_of_the_services_are_told_in_german() -> None:
+    in_english = "There is no such user. Give the exact user name."
+    assert refusals.told(in_english) == in_english and refusals.told("") == ""
+    with translation.override("de"):
+        assert refusals.told("There is no such user.") == "Diesen Benutzer gibt es nicht."
+        assert refusals.told("'a.b' is read by others than 'c'.") == "„a.b“ wird von anderen gelesen als „c“."
+        assert refusals.told("'x' is something that no catalogue knows.") == "'x' is something that no catalogue knows."
+
+
+def test_refusals_that_are_translated_are_said_somewhere() -> None:
+    apps = ("condahub", "channels_app", "environments_app", "mirrors_app")
+    texts = [path.read_text(encoding="utf-8") for app in apps for path in (ROOT / app).rglob("*.py") if path.name != "refusals.py"]
+    said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(texts))
+    made = {f"This hub does not allow {who} {what}." for who in ("public", "internal") for what in ("channels", "environments")}
+    lost = [one for one in refusals.SENTENCES if not all(part in said for part in re.split(r"%\(\w+\)s", one)) and one not in made]
+    assert lost == []

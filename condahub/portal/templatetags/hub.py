@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 
 from condahub.events.models import Event
 from condahub.events.words import sentence_of
-from condahub.portal import registry, states, wording
+from condahub.portal import refusals, registry, states, wording
 
 register = template.Library()
 
@@ -84,8 +84,8 @@ def ago(moment: datetime | None) -> SafeString:
 
 @register.filter
 def translated(sentence: str) -> str:
-    """A sentence that was written in English further down, in the page's language where a catalogue has it."""
-    return gettext(sentence) if sentence else ""
+    """A refusal's sentence, in the page's language where it is known."""
+    return refusals.told(sentence)
 
 
 @register.filter
