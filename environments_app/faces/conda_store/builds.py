@@ -11,7 +11,7 @@ from condahub.accounts.policy import Permission
 from condahub.errors import NotFound, Unavailable
 from condahub.storage.serve import serve_bytes
 from environments_app import selectors
-from environments_app.artifacts.kinds import KINDS
+from environments_app.artifacts.kinds import KINDS, platforms_of
 from environments_app.artifacts.texts import conda_lock_document
 from environments_app.faces import artifacts
 from environments_app.faces.conda_store import shapes
@@ -64,7 +64,11 @@ def cancel_build(asked: Asked, build: str) -> object:
 
 
 def packages_of_build(asked: Asked, build: str) -> object:
-    rows = selectors.packages_of(build_by_id(asked.actor, build))
+    found = build_by_id(asked.actor, build)
+    rows = selectors.packages_of(found)
+    # There a build is for one platform: this hub's own, where it is among those of the build.
+    if platforms := platforms_of(found):
+        rows = rows.filter(platform=platforms[0])
     words = asked.text("search")
     if words:
         rows = rows.filter(name=words) if asked.flag("exact") else rows.filter(name__icontains=words)

@@ -19,7 +19,7 @@ from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import SYSTEM, Actor
 from condahub.engine.lock import HubLock, PlatformLock
 from environments_app.building.outcome import keep_lock
-from environments_app.models import Build, Environment
+from environments_app.models import Build, BuildPackage, Environment
 from environments_app.services.environments import create_environment, update_environment
 from environments_app.services.policies import change_settings
 from tests.api.conftest import World
@@ -92,6 +92,13 @@ def test_a_specification_becomes_a_build_that_can_be_followed(world: World, stor
     packages = client.get(f"build/{number}/packages/?page=1&size=100")
     assert [(row["name"], row["version"], row["channel"]["name"]) for row in packages["data"]] == [("open", "1.0", "outer")]
     assert (packages["page"], packages["size"], packages["count"]) == (1, 100, 1)
+
+
+def test_packages_of_a_build_are_those_of_one_platform(world: World, store: Stores, submit: Submit) -> None:
+    build = finish(submit(text=SPEC + "platforms: [osx-arm64, linux-64]\n"), {"open": "1.0", "glue": "2.0"})
+    BuildPackage.objects.create(build=build, platform="osx-arm64", name="open", version="1.0", sha256="ab" * 32, size=1)
+    shown = store("reader").get(f"build/{build.pk}/packages/?page=1&size=100")
+    assert (shown["count"], [row["name"] for row in shown["data"]]) == (2, ["glue", "open"])
 
 
 def test_an_environment_can_be_posted_as_an_object(world: World, store: Stores) -> None:

@@ -123,7 +123,41 @@ def page() -> Iterator[Page]:
     assert [url for url in strange if not url.startswith("data:")] == []
 
 
-def test_the_ui_shows_environments_and_makes_one(hub: Site, page: Page, tmp_path: Path) -> None:
+def _change_with_the_form(hub: Site, page: Page) -> None:
+    """A package added, the build before chosen again, the environment deleted."""
+    path = "organizations/acme/environments/by-hand"
+
+    def edit() -> None:
+        page.goto(f"{hub.hub.url}/conda-store/ui/acme/by-hand")
+        expect(page.get_by_text("Status: Completed")).to_be_visible(timeout=BUILD_MS)
+        page.get_by_role("button", name="Edit").click()
+
+    edit()
+    page.get_by_role("button", name="+ Add Package").click()
+    page.keyboard.type("tool")
+    page.get_by_role("option", name="tool", exact=True).click()
+    page.wait_for_timeout(UI_SETTLES_MS)
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/specification/") and answer.request.method == "POST", timeout=BUILD_MS
+    ) as posted:
+        page.get_by_role("button", name="Save").click()
+    assert posted.value.ok, posted.value.text()
+    assert hub.wait("by-hand", 2)["state"] == "completed" and (hub.folder("by-hand") / "bin" / "tool").exists()
+    edit()
+    page.get_by_role("combobox").first.click()
+    expect(page.get_by_role("option")).to_have_count(2, timeout=BUILD_MS)
+    page.get_by_role("option").last.click()
+    with page.expect_response(lambda answer: answer.request.method == "PUT", timeout=BUILD_MS) as changed:
+        page.get_by_role("button", name="Change environment version").click()
+    assert changed.value.ok and hub.do("GET", path)["current_build"]["number"] == 1
+    edit()
+    page.get_by_text("Delete environment").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("The environment by-hand has been deleted")).to_be_visible(timeout=BUILD_MS)
+    assert hub.call("GET", path).status_code == 403
+
+
+def test_the_ui_shows_environments_makes_changes_and_deletes_one(hub: Site, page: Page) -> None:
     page.goto(f"{hub.hub.url}/conda-store/ui/")
     page.get_by_role("button", name="Log in").click()
     page.get_by_label("User name").fill("admin")
@@ -148,7 +182,8 @@ def test_the_ui_shows_environments_and_makes_one(hub: Site, page: Page, tmp_path
     page.wait_for_url("**/conda-store/ui/acme/by-hand")
     expect(page.get_by_text("Status: Completed")).to_be_visible(timeout=BUILD_MS)
     assert (hub.folder("by-hand") / "share" / "small.txt").read_text() == "small"
-    page.screenshot(path=tmp_path / "by-hand.png")
+    _change_with_the_form(hub, page)
+    page.goto(f"{hub.hub.url}/conda-store/ui/")
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     expect(page.get_by_text(re.compile("^acme$"))).to_have_count(0)
