@@ -95,10 +95,12 @@ def extracted(catalogue: Catalogue) -> polib.POFile:
 
 
 def merged(catalogue: Catalogue, language: str) -> polib.POFile:
-    """The catalogue as it should be: today's sentences in today's order, with the translations that are known."""
-    path = catalogue.po(language)
-    known = polib.pofile(str(path), wrapwidth=0) if path.exists() else polib.POFile(wrapwidth=0)
-    old = {_key(entry): entry for entry in known if not entry.obsolete}
+    """The catalogue as it should be: today's sentences in today's order, with the translations that are known here or to another."""
+    old: dict[tuple[str | None, str, str], polib.POEntry] = {}
+    for other in (*CATALOGUES, catalogue):
+        if other.po(language).exists():
+            entries = polib.pofile(str(other.po(language)), wrapwidth=0)
+            old |= {_key(entry): entry for entry in entries if not entry.obsolete and (other is catalogue or entry.translated())}
     made = polib.POFile(wrapwidth=0)
     made.metadata = {
         "Language": language,
