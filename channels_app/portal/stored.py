@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from django.utils.translation import gettext, gettext_noop
 
 from channels_app.portal import words
+from condahub.portal.stored import teller
 from condahub.portal.wording import counted
 
 _WHOSE = (gettext_noop("This hub"), gettext_noop("The organization"), gettext_noop("The channel"))
@@ -58,29 +58,6 @@ _FORMS = {"whose": "|".join(_WHOSE), "number": r"\d+", "days": r"\d+", "severity
 _COUNTED = re.compile(r"(\d+) (file|name)s?")
 
 
-def _pattern(sentence: str) -> re.Pattern[str]:
-    parts = re.split(r"%\((\w+)\)s", sentence)
-    texts = [re.escape(part) if index % 2 == 0 else f"(?P<{part}>{_FORMS.get(part, '.+')})" for index, part in enumerate(parts)]
-    return re.compile("".join(texts), re.DOTALL)
-
-
-def _teller(sentences: tuple[str, ...]) -> Callable[[str], str]:
-    known = [(sentence, _pattern(sentence)) for sentence in sentences]
-
-    def told(text: str) -> str:
-        for sentence, pattern in known:
-            if match := pattern.fullmatch(text):
-                # Where there is no translation the text stays as it was written.
-                return text if (here := gettext(sentence)) == sentence else here % _values(match.groupdict())
-        return text
-
-    return told
-
-
-def _values(found: dict[str, str]) -> dict[str, str]:
-    return {key: _SAID[key](value) if key in _SAID else _counted(value) for key, value in found.items()}
-
-
 def _counted(text: str) -> str:
     many = _COUNTED.fullmatch(text)
     return counted(int(many[1]), many[2]) if many else text
@@ -92,12 +69,13 @@ def _sums(text: str) -> str:
     return ", ".join(gettext(form) % {"number": number} for number, form in found if form) or text
 
 
-_SAID: dict[str, Callable[[str], str]] = {
-    "whose": gettext,
-    "severity": lambda text: str(words.SEVERITIES.get(text, text)),
-    "sums": _sums,
-}
+def _said(gap: str, value: str) -> str:
+    if gap == "whose":
+        return gettext(value)
+    if gap == "severity":
+        return str(words.SEVERITIES.get(value, value))
+    return _sums(value) if gap == "sums" else _counted(value)
 
 
-cause = _teller(_CAUSES)
-reason = _teller(_REASONS)
+cause = teller(_CAUSES, forms=_FORMS, said=_said)
+reason = teller(_REASONS, forms=_FORMS, said=_said)
