@@ -38,21 +38,22 @@ _SET_NO_NEW_PRIVS, _CAPBSET_DROP, _SET_SECCOMP, _SECCOMP_FILTER = 38, 24, 22, 2
 _LAST_CAPABILITY = 63
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 13  # EACCES
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_Calls = dict[str, tuple[int, ...]]
 # What reaches out of the process, by the machine's numbers. sockets; the kernel itself: io_uring, tracing, keys, namespaces,
 # mounts, kernel modules and programs; sessions of its own (a supervisor ends the session); and what Landlock does not bound:
 # modes, owners, times, extended attributes of files it may read, which other environments may share.
-_SOCKETS = {"x86_64": (41, 53), "aarch64": (198, 199)}
-_KERNEL = {
+_SOCKETS: _Calls = {"x86_64": (41, 53), "aarch64": (198, 199)}
+_KERNEL: _Calls = {
     "x86_64": (425, 101, 310, 311, 248, 249, 250, 272, 308, 165, 321, 298, 175, 313, 246, 323, 304),
     "aarch64": (425, 117, 270, 271, 217, 218, 219, 97, 268, 40, 280, 241, 105, 273, 104, 282, 265),
 }
-_SESSIONS = {"x86_64": (109, 112), "aarch64": (154, 157)}
-_ATTRIBUTES = {
+_SESSIONS: _Calls = {"x86_64": (109, 112), "aarch64": (154, 157)}
+_ATTRIBUTES: _Calls = {
     "x86_64": (90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199),
     "aarch64": (52, 53, 452, 54, 55, 88, 5, 6, 7, 14, 15, 16),
 }
 # Where Landlock does not bound signals yet: kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal.
-_SIGNALS = {"x86_64": (62, 200, 234, 129, 297, 424), "aarch64": (129, 130, 131, 138, 240, 424)}
+_SIGNALS: _Calls = {"x86_64": (62, 200, 234, 129, 297, 424), "aarch64": (129, 130, 131, 138, 240, 424)}
 _X32_BIT = 0x40000000
 
 

@@ -47,15 +47,7 @@ class Fetcher:
         if known is None:
             path, sha256, size = self._known_file(chosen) or self._download(chosen)
             record = record_of(path, chosen, sha256, size)
-            one = Fetched(
-                sha256=sha256,
-                filename=chosen.filename,
-                name=record.name,
-                version=record.version,
-                size=size,
-                address=chosen.address,
-                path=str(path),
-            )
+            one = _fetched(record, chosen, path, sha256, size)
             known = self._by_address[chosen.address] = (record, one)
         return known[0]
 
@@ -63,8 +55,7 @@ class Fetcher:
         """The same of a wheel that only building takes: it is not among those that were fetched."""
         path, sha256, size = self._download(chosen)
         record = record_of(path, chosen, sha256, size)
-        facts = {"sha256": sha256, "filename": chosen.filename, "name": record.name, "version": record.version, "size": size}
-        return record, Fetched(**facts, address=chosen.address, path=str(path))
+        return record, _fetched(record, chosen, path, sha256, size)
 
     def fetch_source(self, filename: str, address: str, sha256: str) -> tuple[Path, str]:
         """(the file of a source distribution, its sha256). sha256: that its index promises, '' where it does not."""
@@ -115,6 +106,18 @@ class Fetcher:
                 digest.update(piece)
                 file.write(piece)
         return digest.hexdigest(), size
+
+
+def _fetched(record: PypiRecord, chosen: Chosen, path: Path, sha256: str, size: int) -> Fetched:
+    return Fetched(
+        sha256=sha256,
+        filename=chosen.filename,
+        name=record.name,
+        version=record.version,
+        size=size,
+        address=chosen.address,
+        path=str(path),
+    )
 
 
 def record_of(path: Path, chosen: Chosen, sha256: str, size: int) -> PypiRecord:
