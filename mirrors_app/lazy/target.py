@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Concat, Substr
 
 from channels_app.models import FileState, PackageFile
 from mirrors_app.core.addresses import joined
@@ -59,7 +61,7 @@ class LazyTarget(ChannelTarget):
         try:
             # Before the state says that it was done: who asks meanwhile has the bytes looked for in the new place first.
             for subdir, state in publication.states.items():
-                MirrorSubdir.objects.filter(mirror=self.mirror, subdir=subdir).update(base_url=state.base_url[:MAX_URL_CHARS])
+                self._move_folder(subdir, state.base_url[:MAX_URL_CHARS])
             self._note_locations(publication.moved)
             with transaction.atomic():
                 rows.set_spellings(self.mirror.pk, publication.moved)
@@ -70,6 +72,17 @@ class LazyTarget(ChannelTarget):
             self._note_locations(put)
         finally:
             connection.close()
+
+    @transaction.atomic
+    def _move_folder(self, subdir: str, new: str) -> None:
+        """Another folder for what its records do not place themselves, and for what they place by words that are relative to it."""
+        row = MirrorSubdir.objects.filter(mirror=self.mirror, subdir=subdir).first()
+        if row is None or row.base_url == new:
+            return
+        if row.base_url and new:
+            placed = Location.objects.filter(file__channel=self.mirror.channel_id, file__subdir=subdir, url__startswith=row.base_url)
+            placed.update(url=Concat(Value(new), Substr("url", len(row.base_url) + 1)))
+        MirrorSubdir.objects.filter(pk=row.pk).update(base_url=new)
 
     def _note_locations(self, records: Sequence[UpstreamRecord]) -> None:
         """Where those lie whose records place them themselves, elsewhere than beside the index."""

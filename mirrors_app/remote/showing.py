@@ -136,6 +136,8 @@ def _show_run(session: Session, run: dict[str, Any]) -> None:
     for key, value in run["report"].items():
         for item in value if isinstance(value, list) else ():
             click.echo(f"{key.replace('_', ' ')}  {_item(item)}")
+    if run["report"].get("attested"):
+        click.echo(f"attestations brought: {run['report']['attested']}")
     if run["reason"]:
         click.echo(run["reason"])
 

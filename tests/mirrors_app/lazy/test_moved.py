@@ -71,13 +71,15 @@ def test_a_record_that_names_another_place_is_followed_though_nothing_else_chang
 def test_an_index_that_names_another_folder_is_followed_for_all_that_it_does_not_place_itself(
     proxy: Mirror, channel: upstream_server.Channel, server: UpstreamServer
 ) -> None:
-    own = f"{server.url}own/{TOOL}"
+    own, other = f"{server.url}own/{TOOL}", "tool-2.0-0.tar.bz2"
     record(channel, TOOL)["url"] = own
+    # By words that are relative to the index's folder.
+    record(channel, other)["url"] = f"deep/{other}"
     channel.info = {"base_url": f"{server.url}second/"}
     channel.write()
     refresh(proxy)
     # One word for all of a subdir, however many they are.
-    assert dict(Location.objects.values_list("file__filename", "url")) == {TOOL: own}
+    assert dict(Location.objects.values_list("file__filename", "url")) == {TOOL: own, other: f"{server.url}second/deep/{other}"}
     wanted = (channel.folder / "linux-64" / BASE).read_bytes()
     move(channel, BASE, "third")
     channel.info = {"base_url": f"{server.url}third/"}
@@ -87,10 +89,10 @@ def test_an_index_that_names_another_folder_is_followed_for_all_that_it_does_not
     channel.info = {}
     channel.write()
     refresh(proxy)
-    other = "tool-2.0-0.tar.bz2"
-    assert bytes_of(other) == (channel.folder / "linux-64" / other).read_bytes()
-    assert server.packages() == {f"/third/{BASE}": 1, f"/linux-64/{other}": 1}
-    assert dict(Location.objects.values_list("file__filename", "url")) == {TOOL: own}
+    assert dict(Location.objects.values_list("file__filename", "url")) == {TOOL: own, other: f"{server.url}linux-64/deep/{other}"}
+    move(channel, other, "linux-64/deep")
+    assert bytes_of(other) == (channel.folder / "linux-64" / "deep" / other).read_bytes()
+    assert server.packages() == {f"/third/{BASE}": 1, f"/linux-64/deep/{other}": 1}
 
 
 def test_other_bytes_that_are_known_by_md5_alone_take_the_place_of_those_that_nobody_fetched(
