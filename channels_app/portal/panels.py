@@ -13,10 +13,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from channels_app.models import Channel, Package
-from channels_app.portal import channels, lines, reads, requests, unions
+from channels_app.portal import channels, lines, reads, refusals, requests, unions
 from channels_app.portal.frame import register_tab
 from condahub.accounts.policy import Actor, Permission
 from condahub.portal import registry
+from condahub.portal.refusals import register as register_refusals
 from condahub.portal.registry import Found, NavigationEntry, OrganizationPanel, Panel, Tab
 
 MINE_SHOWN = 8
@@ -36,6 +37,7 @@ def register() -> None:
     registry.register_usage(used_bytes)
     registry.register_audit_link("channel:", audit_link)
     registry.register_token_pastes(lines.with_secret)
+    register_refusals(refusals.told)
 
 
 def my_channels(actor: Actor) -> dict[str, Any]:

@@ -10,14 +10,18 @@ from channels_app.models import ChannelKind, FileState, PolicyLevel, RequestStat
 from condahub.accounts.permissions import Visibility
 
 VISIBILITIES = {Visibility.PUBLIC: _("Public"), Visibility.INTERNAL: _("Internal"), Visibility.PRIVATE: _("Private")}
-VISIBILITIES_INSIDE = {Visibility.PUBLIC: _("public"), Visibility.INTERNAL: _("internal"), Visibility.PRIVATE: _("private")}
+VISIBILITIES_INSIDE: dict[str, Promise] = {
+    Visibility.PUBLIC: _("public"),
+    Visibility.INTERNAL: _("internal"),
+    Visibility.PRIVATE: _("private"),
+}
 KINDS = {
     ChannelKind.HOSTED: _("Hosted"),
     ChannelKind.MIRROR: _("Mirror"),
     ChannelKind.PROXY: _("Proxy"),
     ChannelKind.VIRTUAL: _("Virtual"),
 }
-FILE_STATES = {
+FILE_STATES: dict[str, Promise] = {
     FileState.LIVE: pgettext_lazy("file", "live"),
     FileState.YANKED: pgettext_lazy("file", "yanked"),
     FileState.HELD: pgettext_lazy("file", "held"),
@@ -25,7 +29,7 @@ FILE_STATES = {
     FileState.PURGED: pgettext_lazy("file", "purged"),
     FileState.ASIDE: pgettext_lazy("file", "aside"),
 }
-LEVELS = {
+LEVELS: dict[str, Promise] = {
     PolicyLevel.INSTALLATION: pgettext_lazy("level of rules", "installation"),
     PolicyLevel.ORGANIZATION: pgettext_lazy("level of rules", "organization"),
     PolicyLevel.CHANNEL: pgettext_lazy("level of rules", "channel"),

@@ -44,3 +44,14 @@ def test_what_was_written_in_english_is_told_in_german(world: World) -> None:
         assert stored.cause("sync: 3 added, 1 removed") == "Sync: 3 hinzugekommen, 1 entfernt"
         assert stored.reason(reason).startswith("Dieser Hub zeigt neue Pakete erst nach 7 Tagen; dieses kam am 2026-01-02")
         assert stored.cause("the keeper's own words") == "the keeper's own words"
+
+
+def test_refusals_of_channels_are_told_in_german(world: World, visit: type[Visitor]) -> None:
+    browser = visit(world, "owner").client
+    german = browser.get("/ui/channels/inner/revisions/3", {"since": "9"}, headers={"accept-language": "de"}).content.decode()
+    assert "Die Vergleichsrevision darf nicht nach der Revision selbst liegen." in german
+    missing = {"verb": "yank", "file": "noarch/none-1.0-0.conda", "reason": "x"}
+    told = browser.post(
+        "/ui/channels/inner/packages/inside/change", missing, follow=True, headers={"accept-language": "de"}
+    ).content.decode()
+    assert "keine Datei „noarch/none-1.0-0.conda“" in told
