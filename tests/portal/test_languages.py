@@ -204,3 +204,15 @@ def test_refusals_that_are_translated_are_said_somewhere() -> None:
     made = {f"This hub does not allow {who} {what}." for who in ("public", "internal") for what in ("channels", "environments")}
     lost = [one for one in refusals.SENTENCES if not all(part in said for part in re.split(r"%\(\w+\)s", one)) and one not in made]
     assert lost == []
+
+
+@pytest.mark.django_db
+def test_a_mail_of_signing_in_speaks_the_accounts_language(world: World, settings: Settings) -> None:
+    settings.CONDAHUB_EMAIL_ENABLED = True
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    owner = world.people["owner"]
+    owner.set_password("a-scientist-signs-in-7")
+    owner.email, owner.language = "owner@example.org", "de"
+    owner.save()
+    Client().post("/accounts/password/reset/", {"email": "owner@example.org"}, headers={"Accept-Language": "en"})
+    assert mail.outbox[0].subject == "[condahub] E-Mail zum Zurücksetzen des Passworts"
