@@ -35,7 +35,7 @@ def test_pages_of_channels_speak_the_browsers_language(world: World, visit: type
 
 def test_what_was_written_in_english_is_told_in_german(world: World) -> None:
     """Causes and reasons are kept as they were written; a page says them in its language, and one that it does not know as it is."""
-    files = Channel.objects.get(name="inner").files.all()[:1]
+    files = list(Channel.objects.get(name="inner").files.all()[:1])
     cause = _cause(QUARANTINE, files, Actor.of(world.people["owner"]))
     reason = "This hub waits 7 days before it shows new packages; this one came on 2026-01-02 and is due on 2026-01-09."
     assert (stored.cause(cause), stored.reason(reason)) == (cause, reason)
