@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mirrors_app.core.beside import Entry
 from mirrors_app.core.records import BadRecord, Facts, Refused, UpstreamRecord, digest_of, read_facts
 from mirrors_app.core.target import Known
-from mirrors_app.core.upstream import Entry, Reading, records_of
+from mirrors_app.core.upstream import Reading, records_of
 
 
 @dataclass(slots=True)

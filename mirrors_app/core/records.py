@@ -23,6 +23,8 @@ MAX_RECORD_BYTES = 1024 * 1024
 _PLAIN = re.compile(r"(?!__)([a-z0-9_][a-z0-9._-]{0,63})-([a-zA-Z0-9_.+!]{1,64})-([a-zA-Z0-9_.+]{1,64})(?:\.conda|\.tar\.bz2)")
 
 Section = Literal["packages", "packages.conda", "v3"]
+SECTIONS: tuple[Section, ...] = ("packages", "packages.conda", "v3")
+V3_ENDINGS = {"conda": ".conda", "tar.bz2": ".tar.bz2"}
 
 # They say where the upstream keeps the bytes: clients of a mirror must never follow them.
 LOCATION_KEYS = ("url", "fn", "channel", "base_url", "schannel")
@@ -230,3 +232,9 @@ def check_identity(facts: Facts, *, subdir: str, name: tuple[str, str, str]) -> 
         raise BadRecord("its record has neither sha256 nor md5, so nothing could verify it")
     if facts.size is not None and facts.size < 0:
         raise BadRecord("its size is negative")
+
+
+def check_section(filename: str, section: Section) -> None:
+    """Raises BadRecord where a record stands in a section that such files do not belong into."""
+    if section != "v3" and (section == "packages.conda") != filename.endswith(".conda"):
+        raise BadRecord(f"it stands in '{section}', where such files do not belong")

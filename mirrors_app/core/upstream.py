@@ -5,40 +5,36 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import orjson
 
-from condahub.packages.errors import shown
 from condahub.packages.names import check_subdir
 from mirrors_app.core.addresses import joined
+from mirrors_app.core.beside import WORTH_A_CHILD_SHARDS, Child, Entry, read_records
 from mirrors_app.core.compressed import Text, let_go, open_bz2, open_zstd, paged
 from mirrors_app.core.errors import UpstreamBroken, UpstreamDenied, UpstreamError, UpstreamMissing
 from mirrors_app.core.fetch import MIB, Fetcher
 from mirrors_app.core.parts import Validators
-from mirrors_app.core.records import (
-    RAW_HASH_KEYS,
-    BadRecord,
-    Refused,
-    Section,
-    UpstreamRecord,
-    make_record,
-    record_of,
-)
+from mirrors_app.core.records import V3_ENDINGS, BadRecord, Refused, UpstreamRecord
+from mirrors_app.core.shards import MAX_SHARD_BYTES, Place, ShardContent, broken, content_of
 from mirrors_app.core.target import IndexKind, SubdirState
 
 MAX_INDEX_BYTES = 1024 * MIB
 MAX_JSON_BYTES = 4096 * MIB
 MAX_SHARD_INDEX_BYTES = 128 * MIB
-MAX_SHARD_BYTES = 16 * MIB
 SHARD_WORKERS = 48
+# So many are read in one step, and so many wait for it at most.
+BATCH_SHARDS = 64
+AHEAD_SHARDS = 256
 SHARD_HASH_BYTES = 32
 # After so many records the text that they were in need not be in memory.
 LET_GO_RECORDS = 50_000
-V3_ENDINGS = {"conda": ".conda", "tar.bz2": ".tar.bz2"}
 FILES: dict[IndexKind, str] = {
     "shards": "repodata_shards.msgpack.zst",
     "zst": "repodata.json.zst",
@@ -49,14 +45,6 @@ _LOCATIONS = ("base_url", "shards_base_url", "created_at")
 _HTML = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
 
 Standing = Literal["read", "unchanged", "missing", "not_an_index"]
-
-
-class Entry(NamedTuple):
-    """One record as it stands in the index; raw is JSON."""
-
-    filename: str
-    section: Section
-    raw: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +65,10 @@ class Reading:
     text: Text = b""
     shards: Mapping[str, bytes] = field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.subdir, self.base_url)
 
 
 class _Index(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,16 +92,6 @@ class _ShardIndex(msgspec.Struct):
 
 
 _shard_index = msgspec.msgpack.Decoder(_ShardIndex)
-
-
-class _Shard(msgspec.Struct):
-    packages: dict[str, Any] = {}
-    conda: dict[str, Any] = msgspec.field(name="packages.conda", default_factory=dict)
-    v3: dict[str, dict[str, Any]] = {}
-    removed: list[str] = []
-
-
-_shard = msgspec.msgpack.Decoder(_Shard)
 
 
 async def read_index(fetcher: Fetcher, channel_url: str, subdir: str, previous: SubdirState | None, *, shards: bool) -> Reading:
@@ -213,6 +195,7 @@ def _read_json(state: SubdirState, subdir: str, raw: bytes, text: Text, base: st
         raw,
         base_url=base_url,
         entries=tuple(_entries(index)),
+        text=text,
     )
 
 
@@ -260,91 +243,69 @@ def _with_extra(state: SubdirState, extra: dict[str, Any], base_url: str) -> Sub
     return msgspec.structs.replace(state, extra=text, base_url=base_url)
 
 
-def records_of(reading: Reading, entries: Iterable[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
+def records_of(reading: Reading, entries: Sequence[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
     """The records of some entries; those that can't be taken go to `refused` instead."""
-    for number, entry in enumerate(entries, 1):
+    for number, record in enumerate(read_records(reading.place, entries, refused), 1):
         if not number % LET_GO_RECORDS:
             let_go(reading.text)
-        try:
-            _section_fits(entry.filename, entry.section)
-            yield make_record(
-                subdir=reading.subdir,
-                filename=entry.filename,
-                section=entry.section,
-                raw=memoryview(entry.raw),
-                base_url=reading.base_url,
-            )
-        except BadRecord as error:
-            refused.append(Refused(reading.subdir, shown(entry.filename), str(error)))
-
-
-class ShardContent(NamedTuple):
-    """One name's records. broken: the shard itself could not be had or read; then there are none and the next run asks again."""
-
-    records: list[UpstreamRecord]
-    refused: list[Refused]
-    broken: bool = False
+        yield record
 
 
 async def read_shards(fetcher: Fetcher, reading: Reading, names: Iterable[str]) -> dict[str, ShardContent]:
     """name -> what its shard holds, each fetched and its sha256 verified. One that can't be had never stops the others."""
+    wanted = list(names)
     found: dict[str, ShardContent] = {}
-    waiting = iter(names)
+    waiting = iter(wanted)
+    with ExitStack() as stack:
+        child = stack.enter_context(Child(reading.place)) if len(wanted) >= WORTH_A_CHILD_SHARDS else None
+        thread = stack.enter_context(ThreadPoolExecutor(1, "shard-reader"))
+        bodies: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue(maxsize=AHEAD_SHARDS)
 
-    async def worker() -> None:
-        for name in waiting:
-            found[name] = await _one_shard(fetcher, reading, name)
+        async def worker() -> None:
+            for name in waiting:
+                try:
+                    body = await _shard_body(fetcher, reading, name)
+                except UpstreamError as error:
+                    found[name] = broken(reading.place, name, error.detail)
+                    continue
+                if child is None:
+                    found[name] = content_of(reading.place, name, body)
+                else:
+                    await bodies.put((name, body))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(SHARD_WORKERS):
-            group.create_task(worker())
+        async def parse(child: Child) -> None:
+            while some := await _next_of(bodies):
+                contents = await asyncio.get_running_loop().run_in_executor(thread, child.shards, some)
+                found.update(zip((name for name, _ in some), contents, strict=True))
+
+        async with asyncio.TaskGroup() as parsing:
+            if child is not None:
+                parsing.create_task(parse(child))
+            async with asyncio.TaskGroup() as fetching:
+                for _ in range(SHARD_WORKERS):
+                    fetching.create_task(worker())
+            await bodies.put(None)
     return found
 
 
-async def _one_shard(fetcher: Fetcher, reading: Reading, name: str) -> ShardContent:
+async def _next_of(bodies: asyncio.Queue[tuple[str, bytes] | None]) -> list[tuple[str, bytes]]:
+    """Some of those that wait, one at least; none at the end."""
+    some: list[tuple[str, bytes]] = []
+    while not some or (len(some) < BATCH_SHARDS and not bodies.empty()):
+        one = await bodies.get()
+        if one is None:
+            if some:
+                await bodies.put(None)
+            break
+        some.append(one)
+    return some
+
+
+async def _shard_body(fetcher: Fetcher, reading: Reading, name: str) -> bytes:
+    """Compressed. Raises UpstreamError, also where it is not what the index promised."""
     sha256 = reading.shards[name]
     url = f"{reading.shards_base_url}{sha256.hex()}.msgpack.zst"
-    try:
-        body = (await fetcher.read(url, max_bytes=MAX_SHARD_BYTES)).body or b""
-        if hashlib.sha256(body).digest() != sha256:
-            raise UpstreamBroken("Its shard is not what the index promised.")
-        return _shard_content(reading, name, open_zstd(body, max_bytes=MAX_SHARD_BYTES, what="its shard"))
-    except UpstreamError as error:
-        return ShardContent([], [Refused(reading.subdir, shown(name), error.detail)], broken=True)
-
-
-def _shard_content(reading: Reading, name: str, body: bytes) -> ShardContent:
-    try:
-        shard = _shard.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamBroken("Its shard can't be read.") from error
-    sections: list[tuple[Section, str, dict[str, Any]]] = [("packages", "", shard.packages), ("packages.conda", "", shard.conda)]
-    sections += [("v3", V3_ENDINGS.get(kind, f".{kind}"), stems) for kind, stems in shard.v3.items()]
-    content = ShardContent([], [])
-    for section, ending, tables in sections:
-        for stem, table in tables.items():
-            if section == "v3" and (stem + ending in shard.packages or stem + ending in shard.conda):
-                continue
-            try:
-                content.records.append(_shard_record(reading, name, stem + ending, section, table))
-            except BadRecord as error:
-                content.refused.append(Refused(reading.subdir, shown(stem + ending), str(error)))
-    return content
-
-
-def _shard_record(reading: Reading, name: str, filename: str, section: Section, table: Any) -> UpstreamRecord:
-    _section_fits(filename, section)
-    if isinstance(table, dict):
-        for key in RAW_HASH_KEYS:
-            if isinstance(table.get(key), bytes):
-                table[key] = table[key].hex()
-    # A shard has no spelling of its own in JSON: the canonical one stands for it.
-    record = record_of(subdir=reading.subdir, filename=filename, section=section, table=table, base_url=reading.base_url, spelling=b"")
-    if record.name != name:
-        raise BadRecord("it stands in the shard of another name")
-    return record
-
-
-def _section_fits(filename: str, section: Section) -> None:
-    if section != "v3" and (section == "packages.conda") != filename.endswith(".conda"):
-        raise BadRecord(f"it stands in '{section}', where such files do not belong")
+    body = (await fetcher.read(url, max_bytes=MAX_SHARD_BYTES)).body or b""
+    if hashlib.sha256(body).digest() != sha256:
+        raise UpstreamBroken("Its shard is not what the index promised.")
+    return body

@@ -1,0 +1,63 @@
+"""Records that a process beside the run reads are those that the run itself would read, also when that process is gone."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from msgspec import Raw
+
+from mirrors_app.core import beside
+from mirrors_app.core.beside import Child, Entry, read_records
+from mirrors_app.core.index_files import Shown, render_shard
+from mirrors_app.core.records import Refused
+from mirrors_app.core.shards import Place, content_of
+
+PLACE = Place("linux-64", "https://example.org/c/linux-64/")
+
+
+def _record(name: str, **more: object) -> dict[str, object]:
+    own = {"name": name, "version": "1.0", "build": "0", "build_number": 0, "subdir": "linux-64", "size": 7}
+    return {**own, "md5": "a" * 32, "sha256": "b" * 64, "depends": ["python >=3"], **more}
+
+
+def _entries() -> list[Entry]:
+    records = {
+        "plain-1.0-0.conda": _record("plain"),
+        "old-1.0-0.tar.bz2": _record("old", size=None, url="https://elsewhere.example.org/old-1.0-0.tar.bz2"),
+        "attested-1.0-0.conda": _record("attested", attestations_sha256="c" * 64),
+        "zażółć-1.0-0.conda": _record("plain"),
+        "liar-1.0-0.conda": _record("other"),
+        "with-dash-1.0-0.conda": _record("with-dash", license="zażółć", extra={"deep": [1, {"er": None}]}),
+    }
+    entries = [
+        Entry(filename, "packages.conda" if filename.endswith(".conda") else "packages", Raw(orjson.dumps(one)))
+        for filename, one in records.items()
+    ]
+    return [*entries, Entry("misplaced-1.0-0.tar.bz2", "packages.conda", Raw(orjson.dumps(_record("misplaced"))))]
+
+
+def _shards() -> list[tuple[str, bytes]]:
+    good = [
+        Shown(f"plain-1.0-{build}.conda", "packages.conda", orjson.dumps(_record("plain", build=str(build))), b"{}") for build in range(3)
+    ]
+    return [("plain", render_shard(good)[1]), ("another", render_shard(good)[1]), ("broken", b"no zstd")]
+
+
+def test_records_of_an_index_and_of_shards_are_the_same_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, here, there = _entries() * 3, list[Refused](), list[Refused]()
+    expected = list(read_records(PLACE, entries, here))
+    assert (len(expected), len(here)) == (12, 9)
+    monkeypatch.setattr(beside, "WORTH_A_CHILD_RECORDS", 1)
+    monkeypatch.setattr(beside, "PIECE_RECORDS", 4)
+    assert list(read_records(PLACE, entries, there)) == expected
+    assert there == here
+    with Child(PLACE) as child:
+        assert child.shards(_shards()) == [content_of(PLACE, *one) for one in _shards()]
+
+
+def test_a_child_that_is_gone_is_done_without() -> None:
+    with Child(PLACE) as child:
+        child._process.kill()
+        child._process.wait()
+        assert child.shards(_shards()) == [content_of(PLACE, *one) for one in _shards()]
+        assert len(child.records(_entries()).records) == 4
