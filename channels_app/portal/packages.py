@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from channels_app import dependents, listings
+from channels_app import contents, dependents, listings
 from channels_app.index.render import FileRow, shown_record
 from channels_app.models import Channel, FileState, Package, PackageFile
 from channels_app.portal import charts, lines, reads
@@ -29,6 +29,7 @@ FILE_COLUMNS = {
     "size": (_("Size"), ["size", "pk"]),
     "published": (_("Published"), ["published", "pk"]),
 }
+MAX_LISTED = 2000
 DEPENDENTS_SHOWN = 8
 # How each verb is offered: the words of the choice, and what was done.
 VERBS = {
@@ -100,9 +101,15 @@ def file(request: PortalRequest, channel: str, subdir: str, filename: str) -> Ht
     """One file: what its index says, what it exports, where it came from."""
     found = channel_for(request, channel)
     row = listings.file_of(request.actor, found, subdir, filename)
+    # Asked for: it is read out of the package.
+    looks = request.GET.get("files") == "1"
+    inside = contents.files_in(row) if looks else None
     context = {
         **head(request, found, "packages", whole=False),
         "file": row,
+        "looks": looks,
+        "inside": inside[:MAX_LISTED] if inside is not None else None,
+        "inside_more": max(0, len(inside) - MAX_LISTED) if inside is not None else 0,
         "record": json.dumps(_record(row), indent=2, sort_keys=True),
         "run_exports": json.dumps(msgspec.json.decode(row.run_exports), indent=2) if row.run_exports not in ("", "{}") else "",
         "dependencies": reads.dependencies(listings.packages_of(request.actor, found), _record(row).get("depends", [])),

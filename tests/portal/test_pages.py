@@ -133,6 +133,16 @@ def test_a_browsers_upload_token_may_do_nothing_but_that(world: World, visit: ty
     assert send("inner") == 401
 
 
+def test_the_files_of_a_package_are_listed_when_asked_for(world: World, visit: type[Visitor]) -> None:
+    world.push(world.inner, name="tool", version="1.0", files={"bin/tool": b"#!/bin/sh\n", "share/tool/<data>": b"x" * 2000})
+    path = "/ui/channels/inner/files/noarch/tool-1.0-0.conda"
+    reader = visit(world, "reader")
+    assert "bin/tool" not in reader.get(path)
+    page = reader.get(path, files="1")
+    assert "bin/tool" in page and "share/tool/&lt;data&gt;" in page and "2 files" in page
+    visit(world, "outsider").get(path, 403, files="1")
+
+
 def test_files_are_yanked_and_brought_back_by_ticking(world: World, visit: type[Visitor]) -> None:
     path, key = "/ui/channels/inner/packages/inside/change", "noarch/inside-1.0-0.conda"
     visit(world, "reader").post(path, file=key, verb="yank")
