@@ -13,9 +13,8 @@ import msgspec
 from condahub.engine.archive_formats import GzipSink, Sink, ZstdSink
 from condahub.engine.archive_scripts import activate_script, deactivate_script, installer_head, unpack_script
 from condahub.engine.archive_tar import Member, tar_pieces
-from condahub.engine.link_scripts import written_in
 from condahub.engine.package_cache import package_folder
-from condahub.engine.prefix import META, records, variables_of
+from condahub.engine.prefix import META, records, variables_of, written_by_scripts
 from condahub.engine.protocol import Archive, ArchiveAnswer, Progress
 from condahub.engine.records import CondaRecord, record_of
 from condahub.errors import HubError
@@ -107,7 +106,7 @@ class _Plan:
         self._placed: set[str] = set()
         self._changed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         # As scripts left it, a file is no package's any more.
-        by_scripts = written_in(prefix)
+        by_scripts = written_by_scripts(prefix)
         for path, record in records(prefix):
             self._newest = max(self._newest, int(record.get("timestamp") or 0) // 1000)
             for entry in record.get("paths_data", {}).get("paths", ()):

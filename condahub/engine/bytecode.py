@@ -37,7 +37,7 @@ def compile_prefix(request: Compile, say: Say) -> CompileAnswer:
     """
     prefix = Path(request.prefix)
     python = prefix / "bin" / "python"
-    libraries = sorted(path for path in prefix.glob("lib/python3*") if path.is_dir() and not path.is_symlink())
+    libraries = sorted(path for path in prefix.glob("lib/python3*") if _is_own(prefix, path))
     if not python.exists() or not libraries:
         return CompileAnswer(skipped="There is no Python in the environment.")
     written = Path(tempfile.mkdtemp(prefix=".bytecode-", dir=prefix.parent))
@@ -55,6 +55,11 @@ def compile_prefix(request: Compile, say: Say) -> CompileAnswer:
         return CompileAnswer(compiled=sum(_take(path, written) for path in files), confined_by=held.name)
     finally:
         shutil.rmtree(written, ignore_errors=True)
+
+
+def _is_own(prefix: Path, folder: Path) -> bool:
+    """Whether it is a folder of the prefix, and no link on the way leads out of it: what is compiled is written there from here."""
+    return folder.is_dir() and Path(os.path.realpath(folder)) == Path(os.path.realpath(prefix)) / folder.relative_to(prefix)
 
 
 def _sources(library: Path) -> list[Path]:
@@ -85,6 +90,8 @@ def _take(source: Path, written: Path) -> int:
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             continue
         folder = source.parent / "__pycache__"
+        if folder.is_symlink():
+            return 0
         folder.mkdir(exist_ok=True)
         compiled.chmod(0o644)
         compiled.replace(folder / compiled.name)

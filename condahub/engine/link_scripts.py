@@ -7,6 +7,7 @@ Scripts are run once, when the environment is built. Whoever puts it together ag
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -20,19 +21,18 @@ import msgspec
 
 from condahub.engine import sandbox
 from condahub.engine.lock import in_dependency_order
-from condahub.engine.prefix import META, walk
+from condahub.engine.prefix import BY_SCRIPTS, META, Written, walk
 from condahub.engine.protocol import LayOver, LayOverAnswer, Progress, RanScript, RunScripts, RunScriptsAnswer
 from condahub.engine.records import CondaRecord
 from condahub.errors import HubError
 
-# In conda-meta, and without .json: conda takes those for packages.
-RECORD = f"{META}/link-scripts"
 MESSAGES = ".messages.txt"
 MAX_MESSAGE_BYTES = 8 * 1024
 MAX_OUTPUT_CHARS = 4000
 READ_BYTES = 1024 * 1024
 SHELL = "/bin/bash"
 FOLDER_MODE = 0o755
+_TOO_DEEP = "A script of a package left folders that are too deep to be looked at."
 
 Say = Callable[[Progress], None]
 
@@ -42,23 +42,6 @@ class ScriptFailed(HubError):
 
     code = "link_script_failed"
     status = 422
-
-
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What the scripts of a prefix did, as it says in RECORD. written: files and links; folders: new ones; by path, sorted."""
-
-    ran: tuple[str, ...]
-    written: tuple[str, ...]
-    folders: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-
-
-def written_in(prefix: Path) -> frozenset[str]:
-    """The files of a prefix that are as its packages' scripts left them, and not as the packages have them."""
-    try:
-        return frozenset(msgspec.json.decode((prefix / RECORD).read_bytes(), type=Written).written)
-    except FileNotFoundError:
-        return frozenset()
 
 
 def post_link(name: str) -> str:
@@ -72,7 +55,7 @@ def run_scripts(request: RunScripts, say: Say) -> RunScriptsAnswer:
     records = [
         record
         for record in in_dependency_order(request.lock.platform(request.platform).conda)
-        if (staging / post_link(record.name)).is_file()
+        if "/" not in record.name and (staging / post_link(record.name)).is_file()
     ]
     if not records:
         return RunScriptsAnswer()
@@ -82,20 +65,32 @@ def run_scripts(request: RunScripts, say: Say) -> RunScriptsAnswer:
     take_over(staging)
     before, folders_before = _state(staging), _folders(staging)
     ran = []
-    for number, record in enumerate(records, start=1):
-        ran.append(_run(request, record, staging))
-        say(Progress("scripts", number, len(records), "scripts"))
-    _settle(staging)
-    after, folders = _state(staging), _folders(staging)
+    try:
+        for number, record in enumerate(records, start=1):
+            ran.append(_run(request, record, staging))
+            say(Progress("scripts", number, len(records), "scripts"))
+        _settle(staging)
+        after, folders = _state(staging), _folders(staging)
+    except RecursionError:
+        raise ScriptFailed(_TOO_DEEP) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ScriptFailed(_TOO_DEEP) from None
+    total_bytes = sum(status.st_size for _, _, status in walk(staging))
+    if total_bytes > request.max_bytes:
+        raise ScriptFailed(
+            f"Scripts of packages wrote more than the {request.max_bytes:,} bytes there may be.", code="environment_too_large"
+        )
     written = Written(
         ran=tuple(one.path for one in ran),
         written=tuple(sorted(name for name, state in after.items() if before.get(name) != state)),
         folders=tuple(sorted(folders - folders_before)),
         removed=tuple(sorted((before.keys() - after.keys()) | (folders_before - folders))),
     )
-    (staging / RECORD).write_bytes(msgspec.json.encode(written, order="sorted") + b"\n")
+    (staging / BY_SCRIPTS).write_bytes(msgspec.json.encode(written, order="sorted") + b"\n")
     sha256, size = _keep(staging, written, Path(request.overlay))
-    return RunScriptsAnswer(ran=tuple(ran), sha256=sha256, size=size, total_bytes=sum(status.st_size for _, _, status in walk(staging)))
+    return RunScriptsAnswer(ran=tuple(ran), sha256=sha256, size=size, total_bytes=total_bytes)
 
 
 def take_over(prefix: Path) -> None:
@@ -167,19 +162,18 @@ def _environment(request: RunScripts, record: CondaRecord) -> dict[str, str]:
 
 def _message(path: Path) -> str:
     """What the script wants the person to be told."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    with open(descriptor, "rb") as file:
-        said = file.read(MAX_MESSAGE_BYTES).decode(errors="replace") if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""
-    path.unlink()
+    said = ""
+    with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            said = file.read(MAX_MESSAGE_BYTES).decode(errors="replace")
+    with contextlib.suppress(OSError):
+        path.unlink()
     return "".join(character for character in said if character.isprintable() or character in "\n\t").strip()
 
 
 def _state(prefix: Path) -> dict[str, tuple[int, int]]:
     """Of each file and link what no program can leave as it was when it changes it: who it is and when that was changed last."""
-    return {name: (status.st_ino, status.st_ctime_ns) for name, _, status in walk(prefix) if name != RECORD}
+    return {name: (status.st_ino, status.st_ctime_ns) for name, _, status in walk(prefix) if name != BY_SCRIPTS}
 
 
 def _folders(prefix: Path) -> set[str]:
@@ -222,7 +216,7 @@ def _as_files(prefix: Path) -> None:
 def _keep(staging: Path, written: Written, overlay: Path) -> tuple[str, int]:
     """(sha256, bytes) of a tar of what they wrote; the same files give the same bytes."""
     with tarfile.open(overlay, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted((*written.folders, *written.written, RECORD)):
+        for name in sorted((*written.folders, *written.written, BY_SCRIPTS)):
             path = staging / name
             status = path.lstat()
             member = tarfile.TarInfo(name)
@@ -255,7 +249,7 @@ def lay_over(request: LayOver, say: Say) -> LayOverAnswer:
 
 
 def _read_record(archive: tarfile.TarFile) -> Written:
-    file = archive.extractfile(RECORD)
+    file = archive.extractfile(BY_SCRIPTS)
     if file is None:
         raise ScriptFailed("What the scripts of packages wrote can't be read.", status=500)
     with file:

@@ -9,6 +9,7 @@ import mmap
 import os
 import shutil
 import stat
+import subprocess
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ META = "conda-meta"
 WRITE_BITS = 0o222
 # What st_blocks counts in (stat(3type)).
 BLOCK_BYTES = 512
+# What scripts of packages did in the prefix; without .json, for conda takes those for packages.
+BY_SCRIPTS = f"{META}/link-scripts"
 SEALED_FOLDER_MODE = 0o555
 # They say where this machine keeps its cache, and what other environments' records would not say.
 DROPPED_KEYS = ("extracted_package_dir", "package_tarball_full_path", "link", "requested_spec", "requested_specs")
@@ -105,6 +108,23 @@ def variables_of(prefix: Path) -> dict[str, str]:
         state = msgspec.json.decode((prefix / META / "state").read_bytes())
         return {str(name): str(value) for name, value in state.get("env_vars", {}).items()}
     return {}
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What the scripts of a prefix did, as it says in BY_SCRIPTS. written: files and links; folders: new ones; by path, sorted."""
+
+    ran: tuple[str, ...]
+    written: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def written_by_scripts(prefix: Path) -> frozenset[str]:
+    """The files of a prefix that are as its packages' scripts left them, and not as the packages have them."""
+    try:
+        return frozenset(msgspec.json.decode((prefix / BY_SCRIPTS).read_bytes(), type=Written).written)
+    except FileNotFoundError:
+        return frozenset()
 
 
 class Survey(NamedTuple):
@@ -203,13 +223,24 @@ def remove(prefix: Path) -> None:
         prefix.rename(gone)
     except FileNotFoundError:
         return
-    for parent, folders, _ in os.walk(gone):
-        os.chmod(parent, 0o700)
-        for name in folders:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(gone)
+    try:
+        for parent, folders, _ in os.walk(gone):
+            os.chmod(parent, 0o700)
+            for name in folders:
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+        shutil.rmtree(gone)
+    except (RecursionError, OSError):
+        _remove_by_programs(gone)
+
+
+def _remove_by_programs(folder: Path) -> None:
+    """What code of packages left deeper than a path can say, or than Python's stack is: the system's own programs go into it."""
+    for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+        subprocess.run([*command, "--", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if os.path.lexists(folder):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
 
 
 def remove_left_over(folders: Iterable[Path]) -> None:

@@ -31,7 +31,9 @@ SYSTEM = (*READABLE, "/etc/alternatives")
 HOME = "/home/builder"
 TEMPORARY, SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108 - the program's own
 USER_ID = "1000"
-TEMPORARY_BYTES = 512 * 1024 * 1024
+# Of memory, beside what the processes have.
+TEMPORARY_BYTES, HOME_BYTES = 256 * 1024 * 1024, 64 * 1024 * 1024
+MAX_FILES = 2_000_000
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 PROBE_SECONDS = 20.0
 POLL_SECONDS = 0.05
@@ -163,7 +165,7 @@ def _arguments(world: World, people: int, groups: int) -> Iterator[str]:
     yield from ("--ro-bind-data", str(people), "/etc/passwd", "--ro-bind-data", str(groups), "/etc/group")
     yield from ("--proc", "/proc", "--dev", "/dev")
     yield from ("--size", str(SHARED_MEMORY_BYTES), "--tmpfs", SHARED_MEMORY, "--remount-ro", "/dev")
-    yield from ("--size", str(TEMPORARY_BYTES), "--tmpfs", TEMPORARY, "--size", str(TEMPORARY_BYTES), "--tmpfs", HOME)
+    yield from ("--size", str(TEMPORARY_BYTES), "--tmpfs", TEMPORARY, "--size", str(HOME_BYTES), "--tmpfs", HOME)
     for name in world.hidden:
         if any(Path(name).is_relative_to(system) for system in SYSTEM):
             yield from ("--tmpfs", name)
@@ -235,8 +237,11 @@ class _Running:
                     raise SandboxFailed(f"It needed more than {bounds.memory_bytes / 2**20:.0f} MiB of memory.", code="out_of_memory")
             if now >= next_disk:
                 next_disk = now + DISK_SAMPLE_SECONDS
-                if _disk_bytes(writable) > bounds.disk_bytes:
-                    raise SandboxFailed(f"It wrote more than {bounds.disk_bytes:,} bytes.", code="environment_too_large")
+                taken_bytes, files = _taken(writable)
+                if taken_bytes > bounds.disk_bytes or files > MAX_FILES:
+                    raise SandboxFailed(
+                        f"It wrote more than {bounds.disk_bytes:,} bytes, or {MAX_FILES:,} files.", code="environment_too_large"
+                    )
 
     def _find_holder(self) -> None:
         """Hold on to the first process of the namespace: the kernel lets it go when all others are gone."""
@@ -258,8 +263,10 @@ class _Running:
         self.process.wait()
         if self._holder is not None:
             # It dies with bubblewrap; what it holds, before it.
-            select.select([self._holder], [], [], KILL_SECONDS)
+            gone, _, _ = select.select([self._holder], [], [], KILL_SECONDS)
             os.close(self._holder)
+            if not gone:
+                raise SandboxFailed("A program in the sandbox can't be ended.", status=500)
         self._reader.join(timeout=KILL_SECONDS)
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -293,11 +300,13 @@ def _resident_bytes(pid: int) -> int:
     return 0
 
 
-def _disk_bytes(folders: Iterable[Path]) -> int:
-    total = 0
+def _taken(folders: Iterable[Path]) -> tuple[int, int]:
+    """(bytes, files) of what is there."""
+    total = files = 0
     for folder in folders:
         # Its files come and go while they are counted.
         with contextlib.suppress(OSError):
             for _, _, status in walk(folder):
                 total += status.st_size
-    return total
+                files += 1
+    return total, files

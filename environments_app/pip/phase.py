@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from django.conf import settings
 
+from condahub.engine import prefix as prefixes
 from condahub.engine.lock import HubLock
 from condahub.engine.protocol import LinkWheels, LinkWheelsAnswer
 from condahub.engine.runner import child_environment
@@ -171,4 +171,4 @@ def _folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        prefixes.remove(folder)

@@ -41,6 +41,7 @@ SUFFIX = ".tar.gz"
 DEFAULT_REQUIRES = ("setuptools >=40.8.0", "wheel")
 # Before 1980 no zip knows a time.
 SOURCE_DATE_EPOCH = 315_532_800
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MISSING = re.compile(r"Because ([A-Za-z0-9][\w.-]*) was not found in the provided package locations")
 _BUILD = (
     'mkdir /build/work/src /build/work/tmp && tar -xzf "$1" -C /build/work/src --strip-components=1 --no-same-owner && '
@@ -85,6 +86,8 @@ class Workshop:
 
     def supply(self, name: str, subdir: str) -> None:
         """Have a wheel of a package that has none; asked again, of an older version. Raises PipFailed."""
+        if _NAME.fullmatch(name) is None:
+            raise PipFailed(f"'{name[:80]}' is no name of a package.", code="wheels_only")
         platform = self.request.lock.platform(subdir)
         _, python = site_packages_of(platform, subdir)
         tried = self._tried.setdefault(name, [])
@@ -149,7 +152,9 @@ class Workshop:
                 code="sdist_failed",
                 hint=ended.output[-MAX_OUTPUT_CHARS:],
             )
-        wheels = [one for one in sorted((work / "work" / "out").glob("*.whl")) if one.is_file() and not one.is_symlink()]
+        left = work / "work" / "out"
+        # A link would lead to where the build itself could not look.
+        wheels = [one for one in sorted(left.glob("*.whl")) if one.is_file() and not one.is_symlink()] if not left.is_symlink() else []
         if len(wheels) != 1 or wheels[0].stat().st_nlink != 1:
             raise PipFailed(f"{source.filename} can't be built: its build left no wheel.", code="sdist_failed")
         wheel = self.found_here / wheels[0].name

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from condahub.engine.link_scripts import RECORD
 from condahub.engine.package_cache import package_folder
-from condahub.engine.prefix import place, remove, seal
-from condahub.engine.protocol import Archive, ArchiveAnswer, Channel, LayOver, RunScripts, RunScriptsAnswer
+from condahub.engine.prefix import BY_SCRIPTS, place, remove, seal
+from condahub.engine.protocol import Archive, ArchiveAnswer, Channel, Compile, LayOver, RunScripts, RunScriptsAnswer
 from condahub.engine.runner import EngineFailed, run
 from tests.engine.channels import PLACEHOLDER, Server
 from tests.engine.conftest import TIMEOUT_SECONDS, Hub
+from tests.engine.cpython import SHORT, add_python
 from tests.parts import require_sandbox
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(sys.platform != "linux", reason="environments are built on Linux")]
@@ -56,7 +56,7 @@ class Build:
                 overlay=str(self.hub.folder / f"{key}.tar"),
                 seconds=60,
                 memory_bytes=2**30,
-                max_bytes=2**24,
+                max_bytes=2**28,
             ),
             timeout_seconds=TIMEOUT_SECONDS,
         )
@@ -149,7 +149,7 @@ def test_what_they_wrote_is_had_again_with_the_same_bytes(server: Server, hub: H
     build = Build(hub, [team.channel()], "worker")
     first = build.link("e1")
     answer = build.scripts(first, "e1")
-    assert json.loads((first / RECORD).read_text())["ran"] == ["bin/.worker-post-link.sh"] and answer.total_bytes > 0
+    assert json.loads((first / BY_SCRIPTS).read_text())["ran"] == ["bin/.worker-post-link.sh"] and answer.total_bytes > 0
     prefix = hub.folder / "b" / "e1"
     seal(first)
     place(first, prefix)
@@ -164,7 +164,7 @@ def test_what_they_wrote_is_had_again_with_the_same_bytes(server: Server, hub: H
     with tarfile.open(hub.folder / f"{second.name}.tar.gz") as archive:
         names = set(archive.getnames())
         assert not (second / "share" / "lib" / "file").exists()
-        assert {"share/now", "share/away/file", "etc/own.conf", RECORD} <= names and "share/lib/gone" not in names
+        assert {"share/now", "share/away/file", "etc/own.conf", BY_SCRIPTS} <= names and "share/lib/gone" not in names
         conf = archive.extractfile("etc/tool.conf")
         assert conf is not None and conf.read().endswith(b"\nmore\n")
 
@@ -194,3 +194,34 @@ def test_nothing_that_acts_for_the_hub_is_left_behind(server: Server, hub: Hub) 
         with pytest.raises(EngineFailed) as refused:
             other.scripts(other.link(name), name)
         assert refused.value.code == "link_script_failed" and says in refused.value.hint
+
+
+def test_what_it_left_is_removed_however_deep_it_is(server: Server, hub: Hub) -> None:
+    team = server.channel("team")
+    with_script(
+        team, "deep", "d=$(printf 'd/%.0s' $(seq 1500)); cd $PREFIX; mkdir -p $d; cd $d; mkdir -p $d; cd $d; mkdir -p $d; chmod 0 ."
+    )
+    build = Build(hub, [team.channel()], "deep")
+    staging = build.link("e1")
+    with pytest.raises(EngineFailed) as refused:
+        build.scripts(staging, "e1")
+    assert refused.value.code == "link_script_failed" and "too deep" in refused.value.detail
+    remove(staging)
+    assert not list(staging.parent.iterdir())
+
+
+def test_a_link_that_a_script_left_leads_the_hub_nowhere(server: Server, hub: Hub, tmp_path: Path) -> None:
+    """What the hub itself writes to the prefix afterwards stays in it."""
+    team = server.channel("team")
+    add_python(team, PLACEHOLDER)
+    outside = tmp_path / "outside"
+    (outside / "python3.99").mkdir(parents=True)
+    (outside / "python3.99" / "some.py").write_text("1\n")
+    links = f'mkdir -p "$PREFIX/lib/python{SHORT}/own"; echo 1 > "$PREFIX/lib/python{SHORT}/own/mod.py"; '
+    links += f'ln -s {outside} "$PREFIX/lib/python{SHORT}/own/__pycache__"; ln -s {outside}/python3.99 "$PREFIX/lib/python3.99"; '
+    with_script(team, "linker", links + f'ln -s {outside} "$PREFIX/.messages.txt"', depends=["python"])
+    build = Build(hub, [team.channel()], "linker")
+    staging = build.link("e1")
+    assert build.scripts(staging, "e1").ran[0].message == ""
+    run(Compile(prefix=str(staging)), timeout_seconds=180)
+    assert sorted(path.relative_to(outside).as_posix() for path in outside.rglob("*")) == ["python3.99", "python3.99/some.py"]
