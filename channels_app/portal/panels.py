@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import F, Q, QuerySet, Sum
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from channels_app.models import Channel, Package
+from channels_app.models import Channel, ChannelKind, Package
 from channels_app.portal import channels, lines, reads, refusals, requests, unions
 from channels_app.portal.frame import register_tab
 from condahub.accounts.policy import Actor, Permission
@@ -34,6 +35,7 @@ def register() -> None:
     registry.register_panel(Panel("channels/panels/mine.html", my_channels, 20))
     registry.register_organization_panel(OrganizationPanel("channels/panels/organization.html", channels.organization_panel, 10))
     registry.register_search(search, order=10)
+    registry.register_ask(asks)
     registry.register_usage(used_bytes)
     registry.register_audit_link("channel:", audit_link)
     registry.register_token_pastes(lines.with_secret)
@@ -97,6 +99,13 @@ def search(actor: Actor, text: str, limit: int) -> Sequence[Found]:
             for row in begin
         ),
     ]
+
+
+def asks(actor: Actor, text: str, limit: int) -> Sequence[Found]:
+    """Channels of one's own organizations, in which packages can be asked for."""
+    rows = reads.mine(actor).exclude(kind=ChannelKind.VIRTUAL).order_by("name")[:limit]
+    quoted = urlencode({"spec": text})
+    return [Found(row.name, f"{reverse('channels:ask', args=[row.name])}?{quoted}", "message-circle", "") for row in rows]
 
 
 def used_bytes(organization_ids: Collection[int]) -> list[QuerySet[Any, Any]]:

@@ -83,6 +83,7 @@ _panels: list[Panel] = []
 _organization_panels: list[OrganizationPanel] = []
 _organization_tabs: list[Tab] = []
 _searches: list[tuple[int, Search]] = []
+_asks: list[Search] = []
 _usages: list[Usage] = []
 _audit_links: dict[str, LinkOf] = {}
 _token_pastes: list[TokenPastes] = []
@@ -112,6 +113,11 @@ def organization_tabs() -> list[Tab]:
 def register_search(search: Search, *, order: int) -> None:
     """`search(actor, text, limit)` finds at most `limit` things, of those only that the actor may see."""
     _searches.append((order, search))
+
+
+def register_ask(ask: Search) -> None:
+    """`ask(actor, text, limit)` gives places in which somebody who found nothing may ask for it."""
+    _asks.append(ask)
 
 
 def register_usage(usage: Usage) -> None:
@@ -156,6 +162,10 @@ def organization_panels(actor: Actor, organization: Organization) -> list[tuple[
 def search(actor: Actor, text: str, limit: int) -> list[Found]:
     """What every app finds, each at most `limit`."""
     return [found for _, one in sorted(_searches, key=lambda pair: pair[0]) for found in one(actor, text, limit)]
+
+
+def asks(actor: Actor, text: str, limit: int) -> list[Found]:
+    return [found for ask in _asks for found in ask(actor, text, limit)]
 
 
 def used_bytes(organization_ids: Collection[int]) -> dict[int, int]:

@@ -114,3 +114,13 @@ def test_wide_rules_are_kept_by_their_keepers_alone(world: World, visit: type[Vi
         "installation": 9_000_000,
     }
     assert "Denies files over 5 MB." in visit(world, "reader").get(PATH)
+
+
+def test_a_package_is_asked_for_where_it_was_missed(world: World, visit: type[Visitor]) -> None:
+    reader = visit(world, "reader")
+    for path in ("/ui/channels/inner?q=nowhere-1", "/ui/channels/inner/packages/nowhere-1/needed-by", "/ui/search?q=nowhere-1"):
+        assert "/ui/channels/inner/ask?spec=nowhere-1" in reader.get(path), path
+    assert "/ui/channels/inner/ask?spec=inside" in reader.get("/ui/channels/inner/packages/inside")
+    assert "/ask?" not in visit(world, "outsider").get("/ui/search?q=nowhere-1")
+    for path in ("/ui/channels/outer?q=nowhere-1", "/ui/channels/outer/packages/open", "/ui/search?q=nowhere-1"):
+        assert "/ask?" not in visit(world).get(path), path

@@ -18,6 +18,7 @@ from condahub.portal.page import PortalRequest, asked, done, failed, page, show
 from condahub.portal.polled import unless_known
 
 FOUND_OF_A_KIND = 20
+ASKED_IN = 6
 FOUND_WHILE_TYPING = 6
 MIN_SEARCH_CHARS = 2
 MAX_LOG_CHUNKS = 400
@@ -44,7 +45,12 @@ def search(request: PortalRequest) -> HttpResponseBase:
     found = []
     if len(text) >= MIN_SEARCH_CHARS:
         found = registry.search(request.actor, text, FOUND_WHILE_TYPING if typing else FOUND_OF_A_KIND)
-    context = {"text": text, "found": found, "too_short": 0 < len(text) < MIN_SEARCH_CHARS, "limit": FOUND_OF_A_KIND}
+    asks = (
+        []
+        if typing or found or len(text) < MIN_SEARCH_CHARS or request.actor.is_anonymous
+        else registry.asks(request.actor, text, ASKED_IN)
+    )
+    context = {"text": text, "asks": asks, "found": found, "too_short": 0 < len(text) < MIN_SEARCH_CHARS, "limit": FOUND_OF_A_KIND}
     response = show(request, "portal/parts/suggestions.html" if typing else "portal/search.html", context)
     patch_vary_headers(response, ("HX-Target", "Cookie"))
     return response
