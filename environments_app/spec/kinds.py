@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from msgspec import structs
 
 from condahub.engine.lock_reading import read_lock
@@ -30,7 +31,18 @@ def kind_of(text: str) -> SpecificationKind:
         return SpecificationKind.PIXI_LOCK
     if _CONDA_LOCK.search(head) and "content_hash:" in head:
         return SpecificationKind.CONDA_LOCK
-    return SpecificationKind.YAML
+    return SpecificationKind.CONDA_LOCK if _is_conda_lock_in_json(text) else SpecificationKind.YAML
+
+
+def _is_conda_lock_in_json(text: str) -> bool:
+    """As conda-store keeps its lock files."""
+    if not text.lstrip().startswith("{") or len(text) > MAX_LOCK_SPEC_BYTES:
+        return False
+    try:
+        document = msgspec.json.decode(text.encode("utf-8", "surrogatepass"))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "package" in document and "metadata" in document
 
 
 def parse(text: str, *, public_url: str) -> tuple[SpecificationKind, Spec]:

@@ -24,9 +24,10 @@ from environments_app.building.questions import would_it_solve
 from environments_app.faces.conda_store import shapes
 from environments_app.faces.conda_store.entry import Asked, Reply, ordered, page_of
 from environments_app.faces.conda_store.permissions import primary_namespace
-from environments_app.models import ArtifactKind, Build, BuildPackage, Environment
+from environments_app.models import ArtifactKind, Build, BuildPackage, Environment, SpecificationKind
 from environments_app.services import builds as build_services
 from environments_app.services import environments as services
+from environments_app.spec import kind_of
 
 _SORTS = {"namespace": "organization__name", "name": "name"}
 
@@ -167,11 +168,15 @@ def build_by_id(actor: Actor, number: str, *, environment: Environment | None = 
 
 
 def post_specification(asked: Asked) -> object:
-    """`{specification: "<yaml>", namespace?, environment_name?, environment_description?}` gives `{build_id}`."""
+    """`{specification: "<text>", namespace?, is_lockfile?, environment_name?, environment_description?}` gives `{build_id}`."""
     body = asked.body()
     text = body.get("specification")
     if not isinstance(text, str):
         raise Unprocessable("'specification' must be the text of an environment.yml.", code="bad_value")
+    if body.get("is_lockfile") and kind_of(text) == SpecificationKind.YAML:
+        raise Unprocessable(
+            "This is no lock file that is known here.", code="invalid_lock", hint="conda-lock 1, pixi.lock 6 or 7, or @EXPLICIT."
+        )
     return _submitted(asked, body, text, name=str(body.get("environment_name") or ""))
 
 

@@ -17,7 +17,7 @@ from channels_app.models import PackageFile
 from condahub.accounts import services
 from condahub.accounts.models import ApiToken, Organization
 from condahub.accounts.policy import SYSTEM, Actor
-from condahub.engine.lock import HubLock, PlatformLock
+from condahub.engine.lock import CondaRecord, HubLock, LockedChannel, PlatformLock
 from environments_app.building.outcome import keep_lock
 from environments_app.models import Build, BuildPackage, Environment
 from environments_app.services.environments import create_environment, update_environment
@@ -109,6 +109,23 @@ def test_an_environment_can_be_posted_as_an_object(world: World, store: Stores) 
     assert told.status_code == 200
     build = Build.objects.get(pk=told.json()["data"]["build_id"])
     assert build.request["pip"] == ["requests"] and str(build.environment) == "acme/made"
+
+
+def test_the_lock_file_of_a_build_is_posted_again_as_it_was_downloaded(world: World, store: Stores, submit: Submit) -> None:
+    package = PackageFile.objects.get(filename="open-1.0-0.conda")
+    record = CondaRecord(
+        name="open", version="1.0", build="0", subdir="noarch", filename=package.filename, sha256=package.sha256, channel="outer"
+    )
+    lock = HubLock.of(channels=[LockedChannel("outer", 1)], platforms={"linux-64": PlatformLock(conda=(record,))})
+    build = finish(submit())
+    Build.objects.filter(pk=build.pk).update(lock=keep_lock(lock))
+    client = store("contributor")
+    text = client("GET", f"build/{build.pk}/lockfile/").content.decode()
+    sent = {"namespace": "acme", "specification": text, "is_lockfile": True, "environment_name": "again"}
+    made = Build.objects.get(pk=client("POST", "specification/", sent).json()["data"]["build_id"])
+    assert made.specification.kind == "conda-lock" and [row.name for row in made.made_of.all()] == ["outer"]
+    refused = client("POST", "specification/", {**sent, "specification": SPEC})
+    assert refused.status_code == 422 and "no lock file" in refused.json()["message"]
 
 
 def test_a_lock_file_is_posted_under_a_name_of_its_own(world: World, store: Stores) -> None:

@@ -164,6 +164,18 @@ def test_a_bomb_is_refused_at_once(text: str) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_lock_file_in_json_is_one_too() -> None:
+    assert kind_of('{"version": 1, "package": [], "metadata": {"content_hash": {}}}') == SpecificationKind.CONDA_LOCK
+    for text in (
+        '{"name": "x", "dependencies": ["a"]}',
+        "{name: x, dependencies: [a]}",
+        '{"package": ',
+        "[" * 100_000,
+        '["package", "metadata"]',
+    ):
+        assert kind_of(text) == SpecificationKind.YAML
+
+
 def test_lock_files_are_known_by_their_signature() -> None:
     assert kind_of("# made\n@EXPLICIT\nhttps://x/y.conda\n") is SpecificationKind.EXPLICIT
     assert kind_of("version: 6\nenvironments:\n  default: {}\n") is SpecificationKind.PIXI_LOCK
