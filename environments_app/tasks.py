@@ -11,7 +11,7 @@ from condahub.accounts.policy import SYSTEM
 from condahub.jobs import schedules as clock
 from condahub.jobs.context import JobContext
 from condahub.jobs.registry import job_kind
-from environments_app.building import links, pipeline, questions, refreshing, settling
+from environments_app.building import links, pipeline, questions, refreshing, resuming, settling
 from environments_app.services import retention, sandboxes, schedules, watching
 from environments_app.services.builds import BUILD_KIND, DROP_PREFIX_KIND
 from environments_app.services.environments import LINKS_KIND
@@ -32,6 +32,12 @@ def build(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
 def point_links(context: JobContext, payload: Mapping[str, Any]) -> None:
     """Bring an environment's folders up to date."""
     links.refresh(payload["environment"])
+
+
+@job_kind(resuming.RESUME_KIND, lane="quick")
+def resume(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Build again what waited for a package, once it is there."""
+    return resuming.resume(payload["request"])
 
 
 @job_kind(settling.SETTLE_KIND, lane="quick")

@@ -38,6 +38,8 @@ class AskForm(HubForm):
         widget=forms.TextInput(attrs={"class": "form-control mono", "autocomplete": "off", "spellcheck": "false"}),
     )
     reason = forms.CharField(max_length=1000, label=_("What you need it for"), widget=forms.Textarea(attrs={"rows": 3}))
+    # A build that failed for it, as ORGANIZATION/ENVIRONMENT@NUMBER.
+    build = forms.CharField(max_length=190, required=False, widget=forms.HiddenInput)
 
 
 class AnswerForm(HubForm):
@@ -106,11 +108,13 @@ def ask(request: PortalRequest, channel: str) -> HttpResponseBase:
     """Ask for a package that a channel does not show."""
     found = channel_for(request, channel)
     person(request)
-    form = AskForm(request.POST or None, initial={"spec": asked(request, "spec", 300)})
+    form = AskForm(request.POST or None, initial={"spec": asked(request, "spec", 300), "build": asked(request, "build", 190)})
     error = None
     if request.method == "POST" and form.is_valid():
         try:
-            made, is_new = requests.ask(actor=request.actor, channel=found, **form.cleaned_data)
+            given = form.cleaned_data
+            resume = f"build:{given['build']}" if given["build"] else ""
+            made, is_new = requests.ask(actor=request.actor, channel=found, spec=given["spec"], reason=given["reason"], resume=resume)
             new, old = gettext("Asked. You will find the answer in your inbox."), gettext("You asked for this before; it still waits.")
             return done(request, reverse("packages:request", args=[made.pk]), new if is_new else old)
         except HubError as refused:

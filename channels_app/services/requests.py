@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from channels_app.models import Channel, Missing, PackageFile, PackageRequest, RequestState
+from channels_app.models import Channel, DirtyName, Missing, PackageFile, PackageRequest, RequestState
 from channels_app.policies import patterns
 from channels_app.services import policies, telling
 from condahub.accounts.policy import Actor, Permission, require
@@ -88,6 +88,18 @@ def _why(channel: Channel, spec: str, said: str) -> str:
     if any(patterns.matches(spec, patterns.identity_of(file)) for file in _shown(channel, spec)):
         raise Conflict(f"'{spec}' is in '{channel.name}' already.", code="is_there", hint="Refresh the client's index, and solve again.")
     return said if said in (Missing.FILTERED, Missing.NOT_MIRRORED) else Missing.NOT_MIRRORED
+
+
+def is_shown(channel: Channel, spec: str) -> bool:
+    """Whether clients find what was asked for in the channel's index by now."""
+    now = Channel.objects.get(pk=channel.pk)
+    if now.policy_state != "current":
+        return False
+    if now.is_virtual:
+        # Its members are what it shows.
+        return True
+    names = {file.name for file in _shown(now, spec) if patterns.matches(spec, patterns.identity_of(file))}
+    return bool(names) and not DirtyName.objects.filter(channel=now, name__in=names).exists()
 
 
 def _shown(channel: Channel, spec: str) -> list[PackageFile]:

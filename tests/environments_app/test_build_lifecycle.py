@@ -23,12 +23,14 @@ from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
 from condahub.ops.gc import Sweep
 from environments_app import checkups
-from environments_app.building import access, folders, garbage, links, settling
+from environments_app.building import access, folders, garbage, links, resuming, settling
 from environments_app.models import Build, BuildState, Environment
 from environments_app.services.builds import delete_build, move
 from environments_app.services.environments import activate_build, roll_back
 from tests.api.conftest import World
+from tests.channels_app.conftest import push_file
 from tests.environments_app.building import Submit, finish
+from tests.makers import make_package
 
 pytestmark = pytest.mark.django_db
 INNER = "name: tools\nchannels: [inner]\ndependencies: [inside]\n"
@@ -194,12 +196,31 @@ def test_a_build_that_failed_for_a_held_package_is_built_again_when_its_request_
     policies.set_policy(actor=owner, scope=Scope.of_channel(world.inner), rules={"names": {"denied": ["inside"]}})
     runner.drain("quick")
     expires_at = timezone.now() + timedelta(days=1)
-    for resume, builds in (("build:acme/tools@9", 1), (f"build:{build.pk + 1000}", 1), ("build:acme/tools@1", 2), (f"build:{build.pk}", 2)):
-        request, _ = requests.ask(actor=asker, channel=world.inner, spec=f"inside >=1,!=9.{len(resume)}", reason="Needed.", resume=resume)
+    waiting = (("build:acme/tools@9", 1), (f"build:{build.pk + 1000}", 1), ("build:acme/tools@1", 2), (f"build:{build.pk}", 2))
+    asked = [
+        (requests.ask(actor=asker, channel=world.inner, spec=f"inside >=1,!=9.{len(one)}", reason="Needed.", resume=one)[0], one, builds)
+        for one, builds in waiting
+    ]
+    for request, resume, builds in asked:
         requests.approve(actor=owner, request=request, expires_at=expires_at)
+        runner.drain("quick")
         assert Build.objects.count() == builds, resume
     again = Build.objects.get(number=2)
     assert (again.author, again.state, again.specification_id) == ("contributor", BuildState.QUEUED, build.specification_id)
+
+
+def test_a_build_waits_until_what_was_approved_is_there(world: World, submit: Submit, tmp_path: Path) -> None:
+    build = submit("contributor", text=INNER)
+    move(build, BuildState.FAILED, error_code="unsolvable")
+    owner, asker = Actor.of(world.people["owner"]), Actor.of(world.people["contributor"])
+    request, _ = requests.ask(actor=asker, channel=world.inner, spec="absent >=1", reason="Needed.", resume=f"build:{build.pk}")
+    requests.approve(actor=owner, request=request, expires_at=timezone.now() + timedelta(days=1))
+    runner.drain("quick")
+    assert Build.objects.count() == 1
+    push_file(owner, world.inner, make_package(tmp_path, "absent", "1.0"))
+    assert Job.objects.filter(kind=resuming.RESUME_KIND, state=JobState.WAITING).update(run_after=timezone.now()) == 1
+    runner.drain("quick")
+    assert Build.objects.get(number=2).state == BuildState.QUEUED
 
 
 def test_the_doctor_looks_at_the_folder(root: Path) -> None:

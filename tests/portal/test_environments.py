@@ -176,7 +176,7 @@ def test_why_a_build_failed_stands_on_top(world: World, visit: type[Visitor]) ->
     page = visit(world, "contributor").get(f"{TOOLS}/builds/2")
     assert page.index("It can&#x27;t be solved.") < page.index("The solver's tree") < page.index('id="live"')
     assert re.search(r"Line </span>4</th><td><code>open &gt;=9</code>", page)
-    assert 'href="/ui/channels/outer/ask?spec=open%20%3E%3D9"' in page
+    assert 'href="/ui/channels/outer/ask?spec=open%20%3E%3D9&amp;build=acme/tools@2"' in page
     assert "What was current stays so." in page
     assert "Build 2 failed" in visit(world, "reader").get(TOOLS)
     Environment.objects.update(visibility="public")

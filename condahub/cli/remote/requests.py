@@ -17,11 +17,13 @@ def request() -> None:
 @click.argument("channel")
 @click.argument("spec")
 @click.option("--reason", required=True, help="Why you need it; who answers reads it.")
+@click.option("--build", metavar="ORG/ENV@NUMBER", help="A build that failed for it: it is built again once the package is there.")
 @remote
-def ask(session: Session, channel: str, spec: str, reason: str) -> None:
+def ask(session: Session, channel: str, spec: str, reason: str, build: str | None) -> None:
     """Ask for SPEC (such as 'numpy >=2') in CHANNEL."""
+    body = {"spec": spec, "reason": reason, **({"resume": f"build:{build}"} if build else {})}
     with session.connect() as hub:
-        made = hub.post(f"channels/{segment(channel)}/requests", {"spec": spec, "reason": reason})
+        made = hub.post(f"channels/{segment(channel)}/requests", body)
     session.show(made, f"Request {made['id']}: {spec} in {channel} ({made['missing'].replace('_', ' ')}). You are told of the answer.")
 
 
