@@ -61,6 +61,12 @@ def sign_in(page: Page, hub: RunningHub, username: str = "admin", password: str 
     page.wait_for_url(f"{hub.url}/ui/")
 
 
+def complaints(said: list[str]) -> list[str]:
+    """Of a console's lines those that tell of a fault: neither refusals, which tests ask for, nor a poll that leaving its page cut off."""
+    cut_off = ("htmx:afterRequest,", "htmx:sendAbort,", "htmx:sendError,")
+    return [line for line in said if "status of 4" not in line and not line.startswith(cut_off)]
+
+
 def serious_faults(page: Page) -> list[str]:
     """What axe-core finds on this page that is serious or critical, contrast included."""
     # Through the debugger, which the page's own policy does not bind.

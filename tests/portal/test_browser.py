@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from condahub.packages.maker import make_package
 from tests.hub import RunningHub
 from tests.parts import require_part
-from tests.portal.browser import NARROW, PASSWORD, WIDE, Furnisher, chromium, context_of, overflow, serious_faults, sign_in
+from tests.portal.browser import NARROW, PASSWORD, WIDE, Furnisher, chromium, complaints, context_of, overflow, serious_faults, sign_in
 from tests.portal.screenshots import PAGES
 
 pytestmark = pytest.mark.real
@@ -39,7 +39,7 @@ def page(browser: Browser) -> Iterator[Page]:
     opened.on("pageerror", lambda error: said.append(str(error)))
     yield opened
     context.close()
-    assert [line for line in said if "status of 4" not in line] == []
+    assert complaints(said) == []
 
 
 def test_search_by_key_and_arrows(furnished: RunningHub, page: Page) -> None:

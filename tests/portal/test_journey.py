@@ -19,7 +19,7 @@ from tests.hub import RunningHub
 from tests.mirrors_app.core.upstream_server import Channel as Upstream
 from tests.mirrors_app.core.upstream_server import Fault, UpstreamServer
 from tests.parts import require_part
-from tests.portal.browser import PASSWORD, Furnisher, chromium, context_of, sign_in
+from tests.portal.browser import PASSWORD, Furnisher, chromium, complaints, context_of, sign_in
 
 pytestmark = pytest.mark.real
 
@@ -51,7 +51,7 @@ def person(browser: Browser, hub: RunningHub, name: str) -> Iterator[Page]:
     sign_in(page, hub, name, PASSWORD)
     yield page
     context.close()
-    assert [line for line in said if "status of 4" not in line] == []
+    assert complaints(said) == []
 
 
 @pytest.fixture(scope="module")
