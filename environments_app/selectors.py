@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 
-from channels_app.models import Channel
+from channels_app.models import Channel, ChannelKind
 from condahub.accounts.models import Organization
 from condahub.accounts.policy import Actor, Permission, can
 from condahub.accounts.selectors import visible_organizations
@@ -18,6 +18,7 @@ from environments_app.models import Build, BuildChannel, BuildPackage, Environme
 from environments_app.spec.conda import check_match_spec
 
 MAX_MATCHED_VERSIONS = 400
+MAX_ASKS = 20
 # What is shown of a build beside its environment.
 SHORT_BUILD = ("number", "state", "size", "package_count", "created_at", "ended_at")
 
@@ -79,7 +80,9 @@ def shown_builds(builds: QuerySet[Build]) -> QuerySet[Build]:
 
 
 def told_of_failure(actor: Actor, build: Build) -> dict[str, Any]:
-    """Why a build failed, in detail, without what policy hides in channels that the actor may not look into."""
+    """Why a build failed, in detail, without what policy hides in channels that the actor may not look into; `asks`: what may be asked
+    for where.
+    """
     detail = dict(build.error_detail)
     if detail.get("hidden"):
         names = {row["channel"] for row in detail["hidden"]}
@@ -87,6 +90,14 @@ def told_of_failure(actor: Actor, build: Build) -> dict[str, Any]:
             set() if actor.is_anonymous else set(Channel.objects.visible_to(actor).filter(name__in=names).values_list("name", flat=True))
         )
         detail["hidden"] = [row for row in detail["hidden"] if row["channel"] in known]
+    asks = {(row["channel"], row["spec"]) for row in detail.get("hidden") or ()}
+    if detail.get("missing") and not actor.is_anonymous:
+        # Somebody uploads into a hosted channel; what a mirror does not have it can bring.
+        made_of = [row.channel_id for row in build.made_of.all()]
+        mirrors = Channel.objects.visible_to(actor).filter(pk__in=made_of, kind__in=(ChannelKind.MIRROR, ChannelKind.PROXY))
+        asks.update((name, spec) for name in mirrors.values_list("name", flat=True) for spec in detail["missing"][:MAX_ASKS])
+    if asks:
+        detail["asks"] = [{"channel": channel, "spec": spec} for channel, spec in sorted(asks)]
     return detail
 
 

@@ -121,7 +121,7 @@ def _failure(actor: Actor, build: Build) -> dict[str, Any]:
         "specs": detail.get("specs") or [],
         "missing": detail.get("missing") or [],
         "hidden": hidden,
-        "asks": sorted({(row["channel"], row["spec"]) for row in hidden}),
+        "asks": [(row["channel"], row["spec"]) for row in detail.get("asks") or ()],
     }
 
 

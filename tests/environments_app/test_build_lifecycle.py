@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from channels_app.models import Channel
+from channels_app.models import Channel, ChannelKind
 from channels_app.services import policies, requests
 from channels_app.services.scopes import Scope
 from condahub.accounts.actors import Limit
@@ -22,7 +22,7 @@ from condahub.jobs import runner
 from condahub.jobs.models import Job
 from condahub.jobs.states import JobState
 from condahub.ops.gc import Sweep
-from environments_app import checkups
+from environments_app import checkups, selectors
 from environments_app.building import access, folders, garbage, links, resuming, settling
 from environments_app.models import Build, BuildState, Environment
 from environments_app.services.builds import delete_build, move
@@ -221,6 +221,16 @@ def test_a_build_waits_until_what_was_approved_is_there(world: World, submit: Su
     assert Job.objects.filter(kind=resuming.RESUME_KIND, state=JobState.WAITING).update(run_after=timezone.now()) == 1
     runner.drain("quick")
     assert Build.objects.get(number=2).state == BuildState.QUEUED
+
+
+def test_what_no_channel_has_may_be_asked_for_where_a_mirror_could_bring_it(world: World, submit: Submit) -> None:
+    build = submit("contributor", text=INNER)
+    move(build, BuildState.FAILED, error_code="unsolvable", error_detail={"missing": ["absent >=1"]})
+    told = {name: selectors.told_of_failure(Actor.of(world.people[name]), build).get("asks") for name in ("contributor", "outsider")}
+    assert told == {"contributor": None, "outsider": None}
+    Channel.objects.filter(pk=world.inner.pk).update(kind=ChannelKind.MIRROR)
+    told = {name: selectors.told_of_failure(Actor.of(world.people[name]), build).get("asks") for name in told}
+    assert told == {"contributor": [{"channel": world.inner.name, "spec": "absent >=1"}], "outsider": None}
 
 
 def test_the_doctor_looks_at_the_folder(root: Path) -> None:

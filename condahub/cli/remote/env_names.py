@@ -68,8 +68,10 @@ def _failed(name: Name, build: dict[str, Any]) -> Failure:
     more: dict[str, Any] = error.get("more") or {}
     lines = [f"line {one['line']}: {one['spec']}" for one in more.get("specs", ()) if one.get("line")]
     tree = [str(more["tree"])] if more.get("tree") else []
-    kept = sorted({(str(row["channel"]), str(row["spec"])) for row in more.get("hidden") or ()})
-    asks = [f"Ask for it: condahub request ask {channel} '{spec}' --build {name}@{build['number']} --reason ..." for channel, spec in kept]
+    asks = [
+        f"Ask for it: condahub request ask {row['channel']} '{row['spec']}' --build {name}@{build['number']} --reason ..."
+        for row in more.get("asks") or ()
+    ]
     what = "was cancelled" if build["state"] == "cancelled" else "failed"
     detail = f"Build {build['number']} of {name} {what}. {error.get('detail', '')}".rstrip()
     return Failure(detail, hint="\n".join([*tree, *lines, *asks]), code=str(error.get("code") or build["state"]))
