@@ -51,6 +51,8 @@ UNFOLD = {
                 _list("Files", "draft", "channels_packagefile"),
                 _list("Revisions", "history", "channels_revision"),
                 _list("Requests", "chat", "channels_packagerequest"),
+                _list("Names", "label", "channels_channelname"),
+                _list("Attestations", "signature", "channels_attestation"),
             ),
             _group(
                 "Policies",
@@ -65,6 +67,10 @@ UNFOLD = {
                 _list("Runs", "play_circle", "mirrors_syncrun"),
                 _list("Upstreams", "cloud_download", "mirrors_upstream"),
                 _list("Refused files", "block", "mirrors_mirrorrefusal"),
+                _list("Bundles made", "upload_file", "mirrors_bundleexport"),
+                _list("Bundles brought", "download", "mirrors_bundleimport"),
+                _list("Keys that sign", "draw", "mirrors_signingkey"),
+                _list("Keys that are trusted", "verified", "mirrors_trustedkey"),
             ),
             _group(
                 "Environments",
@@ -72,6 +78,8 @@ UNFOLD = {
                 _list("Builds", "construction", "environments_build"),
                 _list("Artifacts", "deployed_code", "environments_buildartifact"),
                 _list("Specifications", "description", "environments_specification"),
+                _list("Schedules", "update", "environments_environmentschedule"),
+                _list("Machines that build", "precision_manufacturing", "environments_builder"),
                 {"title": "What holds for them", "icon": "tune", "link": reverse_lazy("environments:installation_settings")},
             ),
             _group(
@@ -81,6 +89,7 @@ UNFOLD = {
                 _list("Teams", "groups", "accounts_team"),
                 _list("Grants", "key_vertical", "accounts_grant"),
                 _list("Tokens", "key", "accounts_apitoken"),
+                _list("Invitations", "mail", "accounts_invitation"),
             ),
             _group(
                 "Signing in",
