@@ -7,6 +7,7 @@ among them; the machine's own programs are there to be read. What the program st
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import IO
 
 from condahub.engine.confine import READABLE, refusing
-from condahub.engine.prefix import walk
 from condahub.errors import HubError
 
 PROGRAM = "bwrap"
@@ -301,12 +301,28 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _taken(folders: Iterable[Path]) -> tuple[int, int]:
-    """(bytes, files) of what is there."""
+    """(bytes, files) of what is there, while it comes and goes. Raises SandboxFailed for what would not be counted."""
     total = files = 0
-    for folder in folders:
-        # Its files come and go while they are counted.
-        with contextlib.suppress(OSError):
-            for _, _, status in walk(folder):
-                total += status.st_size
-                files += 1
+    waiting = [os.fspath(folder) for folder in folders]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        files += 1
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                        else:
+                            total += _size(entry)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.ENAMETOOLONG):
+                    raise
+                raise SandboxFailed("It made folders that can't be looked into.") from None
     return total, files
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
