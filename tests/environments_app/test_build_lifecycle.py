@@ -18,14 +18,21 @@ from condahub.accounts.actors import Limit
 from condahub.accounts.models import ApiToken, Grant, TokenKind
 from condahub.accounts.policy import SYSTEM, Actor, Permission, can
 from condahub.accounts.services import create_organization
+from condahub.engine.lock import HubLock, PlatformLock
+from condahub.errors import HubError
+from condahub.events.models import InboxItem
+from condahub.events.services import spreading
 from condahub.jobs import runner
+from condahub.jobs import services as jobs
+from condahub.jobs.context import JobContext
 from condahub.jobs.models import Job
+from condahub.jobs.registry import kind_named
 from condahub.jobs.states import JobState
 from condahub.ops.gc import Sweep
 from environments_app import checkups, selectors
-from environments_app.building import access, folders, garbage, links, resuming, settling
+from environments_app.building import access, folders, garbage, links, outcome, resuming, settling
 from environments_app.models import Build, BuildState, Environment
-from environments_app.services.builds import delete_build, move
+from environments_app.services.builds import BUILD_KIND, delete_build, move
 from environments_app.services.environments import activate_build, roll_back
 from tests.api.conftest import World
 from tests.channels_app.conftest import push_file
@@ -64,6 +71,23 @@ def test_a_build_ends_when_its_author_may_not_read_a_channel_any_more(world: Wor
     assert (ended.state, ended.error_code) == (BuildState.FAILED, "channel_withdrawn") and "inner" in ended.error_sentence
     assert ended.job is not None and "inner" not in ended.job.error_sentence, "readers of the job may not read the channel"
     assert not ApiToken.objects.filter(kind=TokenKind.JOB).exists()
+
+
+def test_who_asked_for_a_build_is_told_how_it_ended(world: World, submit: Submit) -> None:
+    good, bad = submit(name="good"), submit(name="bad")
+    job = jobs.claim("heavy", "worker")
+    assert job is not None and job.pk == good.job_id and move(good, BuildState.RUNNING) and move(bad, BuildState.RUNNING)
+    lock = HubLock.of(channels=[], platforms={"linux-64": PlatformLock()})
+    outcome.complete(good, JobContext(job, kind_named(BUILD_KIND)), outcome.Made(lock, "", 1), {})
+    assert outcome.fail(bad, error=HubError("The channel inner is not there.", code="unsolvable"), timings={})
+    assert sum(spreading.spread()) >= 2
+    told = {
+        name: InboxItem.objects.filter(user=world.people[name], event__type__startswith="build.") for name in ("contributor", "outsider")
+    }
+    sentences = sorted(told["contributor"].values_list("event__sentence", flat=True))
+    assert len(sentences) == 2 and sentences[0].startswith("acme/bad@1") and sentences[1] == "acme/good@1 was built."
+    assert "inner" not in sentences[0], "what a build says is for those who may read its channels"
+    assert not told["outsider"].exists()
 
 
 def test_the_log_of_a_build_is_read_by_those_who_may_read_its_channels(world: World, submit: Submit) -> None:
