@@ -90,12 +90,14 @@ def told_of_failure(actor: Actor, build: Build) -> dict[str, Any]:
             set() if actor.is_anonymous else set(Channel.objects.visible_to(actor).filter(name__in=names).values_list("name", flat=True))
         )
         detail["hidden"] = [row for row in detail["hidden"] if row["channel"] in known]
-    asks = {(row["channel"], row["spec"]) for row in detail.get("hidden") or ()}
+    # The solver says `numpy *` where a person wrote `numpy`.
+    asks = {(row["channel"], row["spec"].removesuffix(" *")) for row in detail.get("hidden") or ()}
     if detail.get("missing") and not actor.is_anonymous:
         # Somebody uploads into a hosted channel; what a mirror does not have it can bring.
         made_of = [row.channel_id for row in build.made_of.all()]
         mirrors = Channel.objects.visible_to(actor).filter(pk__in=made_of, kind__in=(ChannelKind.MIRROR, ChannelKind.PROXY))
-        asks.update((name, spec) for name in mirrors.values_list("name", flat=True) for spec in detail["missing"][:MAX_ASKS])
+        specs = [spec.removesuffix(" *") for spec in detail["missing"][:MAX_ASKS]]
+        asks.update((name, spec) for name in mirrors.values_list("name", flat=True) for spec in specs)
     if asks:
         detail["asks"] = [{"channel": channel, "spec": spec} for channel, spec in sorted(asks)]
     return detail
