@@ -22,7 +22,7 @@ from tests.mirrors_app.core.upstream_server import UpstreamServer
 
 pytestmark = pytest.mark.real
 PACKAGES = 24
-WITHIN_SECONDS = 120.0
+WITHIN_SECONDS = 300.0
 
 _MAKE = """
 import os, sys
