@@ -494,3 +494,21 @@ def test_a_record_that_moved_to_v3_is_gone_from_where_it_was(
     channel.extra = {}
     channel.write()
     assert run(staff, mirror).state == "ok" and moving in shown(mirror)
+
+
+@pytest.mark.parametrize("removed", ["keep", "drop"])
+def test_what_comes_back_comes_with_todays_metadata(
+    staff: Actor, organization: Organization, channel: Upstream, server: UpstreamServer, removed: str
+) -> None:
+    mirror = make_mirror(staff, organization, server.url, removed=removed)
+    run(staff, mirror)
+    filename = "tool-1.0-0.conda"
+    record = channel.records["linux-64"][filename]
+    channel.remove(filename)
+    run(staff, mirror)
+    channel.records["linux-64"][filename] = {**record, "depends": ["base >=1,<7"]}
+    channel.write()
+    server.requests.clear()
+    run(staff, mirror)
+    assert shown(mirror)[filename]["depends"] == ["base >=1,<7"]
+    assert not server.packages()
