@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from condahub.accounts import services as accounts
@@ -15,6 +16,7 @@ from condahub.accounts.policy import Actor
 from condahub.audit.models import AuditEvent
 from condahub.engine import sandbox
 from condahub.errors import Forbidden, Unprocessable
+from condahub.jobs.context import JobContext
 from condahub.ops.doctor import Level
 from condahub.ops.gc import Sweep
 from condahub.storage.blobs import blobs
@@ -23,7 +25,7 @@ from environments_app.artifacts.collect import collect_artifacts
 from environments_app.building.context import BuildContext
 from environments_app.building.limits import Limits, limits_of
 from environments_app.models import Build, Builder
-from environments_app.pip import wheels
+from environments_app.pip import phase, wheels
 from environments_app.pip.protocol import Fetched
 from environments_app.services import policies, sandboxes, usage
 from environments_app.services.environments import create_environment
@@ -147,3 +149,16 @@ def test_what_scripts_wrote_is_kept_as_long_as_a_build_names_it_and_counts(world
     assert usage.used_by_organization(world.acme.pk) == before + 15
     list(collect_artifacts(Sweep(now=timezone.now() + timedelta(days=30), grace=timedelta(days=7), dry_run=False, check=lambda: None)))
     assert store.exists(kept) and not store.exists(loose)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_source_distributions_are_built_only_where_the_limits_say_so(world: World, tmp_path: Path, allowed: bool) -> None:
+    limits = Limits(1, 1, 2**20, 1, 1, sdists=allowed)
+    asking = phase.Asking(cast("JobContext", None), world.acme.pk, {}, limits, 30.0)
+    with phase._sources(asking, tmp_path, Path("/envs/e1")) as told:
+        assert (told is not None) == allowed
+        if told is not None:
+            assert (told.prefix, told.seconds, told.memory_bytes, told.known) == ("/envs/e1", 30.0, 2**20, ())
+            assert told.hidden == (str(settings.CONDAHUB_DATA), str(settings.CONDAHUB_ENVIRONMENTS_DIR))
+    with phase._sources(asking, tmp_path, None) as told:
+        assert told is None, "another machine's platform: there is no Python to build with"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from condahub.audit.models import AuditEvent
+from condahub.engine import sandbox
 from environments_app.portal.forms import PolicyForm
 from environments_app.services import policies
 from tests.api.conftest import World
@@ -44,3 +45,17 @@ def test_it_staff_set_what_holds_in_the_whole_hub(world: World, visit: type[Visi
     visit(world, "staff").post("/ui/environment-settings", **{"policy-pip_allowed": "no"})
     assert policies.own_values(None) == {"pip_allowed": False}
     visit(world, "owner").post("/ui/environment-settings", status=403)
+
+
+def test_code_of_packages_is_allowed_on_the_page_of_it_alone(world: World, visit: type[Visitor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "problem", lambda: ("", ""))
+    visit(world, "staff").post("/ui/environment-settings", **{"policy-link_scripts_allowed": "yes", "policy-sdists_allowed": "yes"})
+    assert policies.own_values(None) == {"link_scripts_allowed": True, "sdists_allowed": True}
+    # Saved once more when it can't be held any more: what is on already is no new wish.
+    monkeypatch.setattr(sandbox, "problem", lambda: ("It does not work here.", ""))
+    visit(world, "staff").post("/ui/environment-settings", **{"policy-link_scripts_allowed": "yes", "policy-sdists_allowed": "no"})
+    assert policies.own_values(None) == {"link_scripts_allowed": True, "sdists_allowed": False}
+    wished = visit(world, "owner").post("/ui/acme/environment-settings", status=422, **{"policy-sdists_allowed": "yes"})
+    assert "IT alone allows it" in wished.content.decode()
+    visit(world, "owner").post("/ui/acme/environment-settings", **{"policy-link_scripts_allowed": "no"})
+    assert policies.own_values(world.acme) == {"link_scripts_allowed": False}
