@@ -11,7 +11,7 @@ from django.utils.translation import gettext, ngettext
 
 from condahub.accounts import places, selectors, services
 from condahub.accounts.actors import Limit
-from condahub.accounts.models import ApiToken, User
+from condahub.accounts.models import ApiToken, TokenKind, User
 from condahub.accounts.permissions import SCOPE_BUNDLES
 from condahub.accounts.services import NewToken
 from condahub.accounts.signin import local, patience
@@ -86,7 +86,8 @@ def tokens(request: PortalRequest) -> HttpResponseBase:
     user = person(request)
     rows = selectors.tokens_of(request.actor, user)
     if "all" not in request.GET:
-        rows = rows.filter(revoked_at__isnull=True)
+        # Those of the hub's own jobs live for minutes, and nobody made them by hand.
+        rows = rows.filter(revoked_at__isnull=True).exclude(kind=TokenKind.JOB)
     listed = paging.stretch(request, rows, "id")
     context = {"page": listed, "tokens": token_rows(listed.rows), "all": "all" in request.GET, "tab": "tokens"}
     return show(request, "portal/account/tokens.html", context)
