@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,6 +87,28 @@ def test_what_it_leaves_behind_is_dead_when_it_has_ended(room: Path) -> None:
     try:
         ended = script("exec 3>/made/for/here/pipe; echo held >&3; setsid nohup sleep 1000 >/dev/null 2>&1 & exit 0", room)
         assert ended.status == 0 and os.read(reading, 100) == b"held\n" and os.read(reading, 100) == b""
+    finally:
+        os.close(reading)
+
+
+def test_it_dies_with_whoever_started_it(room: Path) -> None:
+    os.mkfifo(room / "pipe")
+    reading = os.open(room / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    text = "exec 3>/made/for/here/pipe; echo held >&3; setsid sleep 1000 & sleep 1000"
+    starter = f"""
+from pathlib import Path
+from condahub.engine.sandbox import Bounds, World, run
+run(["/bin/bash", "-c", {text!r}], World(writable=[(Path({str(room)!r}), "/made/for/here")]), Bounds(1000, 2**30, 2**20))
+"""
+    project = Path(sandbox.__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=project) as process:
+        try:
+            assert select.select([reading], [], [], 60)[0] and os.read(reading, 100) == b"held\n"
+        finally:
+            process.kill()
+    try:
+        # Readable once more when the last that could write is gone.
+        assert select.select([reading], [], [], 60)[0] and os.read(reading, 100) == b""
     finally:
         os.close(reading)
 
