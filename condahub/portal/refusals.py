@@ -150,6 +150,8 @@ SENTENCES = (
     gettext_noop("The hub's storage does not answer."),
     gettext_noop("Try again later; the operator must check the store."),
     gettext_noop("Try again."),
+    gettext_noop("%(name)s could not be built."),
+    gettext_noop("The build says why."),
 )
 
 _NAMED = (
