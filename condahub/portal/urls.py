@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern] = [
     path("account/theme", account.theme, name="theme"),
     path("account/tokens", account.tokens, name="tokens"),
     path("account/tokens/new", account.new_token, name="token_new"),
+    path("account/tokens/<number:number>/rotate", account.rotate_token, name="token_rotate"),
     path("account/tokens/<number:number>/revoke", account.revoke_token, name="token_revoke"),
     path("account/subscriptions", inbox.subscription_list, name="subscriptions"),
     path("account/subscriptions/<number:number>/stop", inbox.unsubscribe, name="unsubscribe"),

@@ -22,7 +22,7 @@ from condahub.audit.models import AuditEvent
 from condahub.packages.maker import make_package
 from condahub.portal import registry
 from environments_app.models import Build
-from tests.api.conftest import World
+from tests.api.conftest import Api, World
 from tests.environments_app.building import make_environments
 from tests.portal.conftest import Visitor
 from tests.queries import counted
@@ -228,6 +228,16 @@ def test_a_token_is_shown_once(world: World, visit: type[Visitor]) -> None:
     assert "laptop" not in visitor.get("/ui/account/tokens").partition("</form></div>")[2].partition("is revoked")[2]
     refused = visitor.client.post("/ui/account/tokens/new", {"name": "x", "purpose": "read", "channel": "nowhere"})
     assert refused.status_code == 403 and "chub-" not in refused.content.decode()
+
+
+def test_a_token_gets_a_new_secret_and_the_old_one_ends(world: World, visit: type[Visitor]) -> None:
+    owner = visit(world, "owner")
+    old = create_token(actor=Actor.of(world.people["owner"]), name="laptop", scopes=["read"])
+    page = owner.post(f"/ui/account/tokens/{old.token.pk}/rotate", 200)
+    found = re.search(r'id="secret">([^<]+)<', page.content.decode())
+    assert found and found[1] != old.secret and page["Cache-Control"] == "no-store"
+    assert Api(found[1])("GET", "me").status_code == 200 and Api(old.secret)("GET", "me").status_code == 401
+    assert "not yours" in visit(world, "outsider").client.post(f"/ui/account/tokens/{old.token.pk}/rotate", follow=True).content.decode()
 
 
 def test_nobody_revokes_anothers_token(world: World, visit: type[Visitor]) -> None:

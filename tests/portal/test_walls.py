@@ -56,6 +56,7 @@ POST /ui/account/password                            - u r c m o s
 POST /ui/account/theme                               a u r c m o s
 GET  /ui/account/tokens                              - u r c m o s
 GET  /ui/account/tokens/new                          - u r c m o s
+POST /ui/account/tokens/{token}/rotate               - u r c m o s
 POST /ui/account/tokens/{token}/revoke               - u r c m o s
 GET  /ui/account/subscriptions                       - u r c m o s
 POST /ui/account/subscriptions/{subscription}/stop   - u r c m o s

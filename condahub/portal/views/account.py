@@ -103,7 +103,7 @@ def new_token(request: PortalRequest) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             made = create_from(request, form, owner=user)
-            return show_secret(request, made, form, back=reverse("portal:tokens"))
+            return show_secret(request, made, form.cleaned_data["channel"].strip(), back=reverse("portal:tokens"))
         except HubError as refused:
             error = refused
     return show(request, "portal/account/token_new.html", {"form": form, "tab": "tokens", "back": reverse("portal:tokens")}, error=error)
@@ -126,6 +126,21 @@ def revoke_token(request: PortalRequest, number: int) -> HttpResponseBase:
     return done(request, path, said % {"name": token.name, "owner": token.owner.username})
 
 
+@page(methods=("POST",))
+def rotate_token(request: PortalRequest, number: int) -> HttpResponseBase:
+    """A new secret in place of the one there is, which ends at once; this answer alone shows it."""
+    path = safe_next(request, reverse("portal:tokens"))
+    token = selectors.visible_tokens(request.actor).filter(pk=number).first()
+    if token is None:
+        return failed(request, path, HubError(gettext("There is no such token, or it is not yours.")))
+    names = places.names_of(places.CHANNEL, [limit.channel_id for limit in token.limits.all()])
+    try:
+        made = services.rotate_token(actor=request.actor, token=token)
+    except HubError as error:
+        return failed(request, path, error)
+    return show_secret(request, made, next(iter(names.values())) if len(names) == 1 else "", back=path)
+
+
 def create_from(request: PortalRequest, form: TokenForm, *, owner: User) -> NewToken:
     """Make the token that a form asks for. Raises HubError."""
     channel = form.cleaned_data["channel"].strip()
@@ -143,9 +158,8 @@ def create_from(request: PortalRequest, form: TokenForm, *, owner: User) -> NewT
     )
 
 
-def show_secret(request: PortalRequest, made: NewToken, form: TokenForm, *, back: str) -> HttpResponseBase:
-    """The one page with the secret; no cache keeps it, and going back does not bring it again."""
-    channel = form.cleaned_data["channel"].strip()
+def show_secret(request: PortalRequest, made: NewToken, channel: str, *, back: str) -> HttpResponseBase:
+    """The one page with the secret; no cache keeps it, and going back does not bring it again. channel: '' for more than one."""
     pastes = registry.token_pastes(request.actor, channel, made) if channel else []
     context = {"made": made, "channel": channel, "pastes": pastes, "hub": settings.CONDAHUB_PUBLIC_URL, "tab": "tokens", "back": back}
     response = show(request, "portal/account/token_made.html", context)

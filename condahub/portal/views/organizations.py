@@ -198,7 +198,8 @@ def robot_token(request: PortalRequest, organization: str, robot: str) -> HttpRe
     error = None
     if request.method == "POST" and form.is_valid():
         try:
-            return show_secret(request, create_from(request, form, owner=owner), form, back=_path(found, "robots"))
+            made = create_from(request, form, owner=owner)
+            return show_secret(request, made, form.cleaned_data["channel"].strip(), back=_path(found, "robots"))
         except HubError as refused:
             error = refused
     context = {**organization_head(request, found, "robots"), "form": form, "robot": owner, "back": _path(found, "robots")}
