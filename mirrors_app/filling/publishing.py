@@ -101,11 +101,13 @@ class Publishing:
         self._find(publication.take, publication.left, change)
         stored = {subdir: blobs(NAMESPACE).put_bytes(raw) for subdir, raw in publication.raw.items()}
         judged = self._judged(change)
+        if change.fill is None:
+            sidecars.note(self.mirror, (*publication.put, *publication.moved))
         with transaction.atomic():
             channel = self._locked()
             self._turn(channel, change, judged)
             if change.fill is None:
-                self._write_down(publication, stored)
+                self._set_states(publication, stored)
             mark_dirty(channel.pk, change.keys, cause=f"sync: {publication.summary}", waits=change.is_large)
             ahead = change.fill.ahead(channel) if change.fill is not None and not judged.said_something else {}
             if change.moves:
@@ -118,9 +120,10 @@ class Publishing:
         if change.fill is not None:
             # Clients wait for the index alone; until the states are there, the next run takes nothing for done.
             change.fill.note(self._locked, _let_others_in)
+            sidecars.note(self.mirror, publication.put)
             with transaction.atomic():
                 self._locked()
-                self._write_down(publication, stored)
+                self._set_states(publication, stored)
         self._forget_old_indexes(publication.states)
         if change.is_large:
             refresh_packages(channel, {name for _, name in change.keys})
@@ -249,10 +252,6 @@ class Publishing:
         """What policy says of new files, made before the transaction."""
         channel = Channel.objects.select_related("organization").get(pk=self.mirror.channel_id)
         return _Judged(channel, change.show)
-
-    def _write_down(self, publication: Publication, stored: dict[str, str]) -> None:
-        sidecars.note(self.mirror, (*publication.put, *publication.moved))
-        self._set_states(publication, stored)
 
     def _set_states(self, publication: Publication, stored: dict[str, str]) -> None:
         for subdir, state in publication.states.items():

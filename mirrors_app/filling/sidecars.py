@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from django.db import transaction
+
 from channels_app.models import Attestation
 from mirrors_app.core.records import UpstreamRecord
-from mirrors_app.filling.rows import SHOWN_ROLES, chunks
+from mirrors_app.filling.rows import chunks
 from mirrors_app.models import Mirror, MirroredFile, WantedSidecar
 
 MAX_URL_CHARS = 2000
 
 
 def note(mirror: Mirror, records: Iterable[UpstreamRecord]) -> None:
-    """Of shown files whose records name a sidecar that is not here. The channel's row is taken."""
+    """Of files that are shown, or about to be, and whose records name a sidecar that is not here: a thousand at a time, and before
+    the states are written down, so that a run which dies loses none.
+    """
     by_subdir: dict[str, list[UpstreamRecord]] = {}
     for one in records:
         # Without a sha256 nothing says that it is about these bytes.
@@ -24,11 +28,10 @@ def note(mirror: Mirror, records: Iterable[UpstreamRecord]) -> None:
             _note(mirror, subdir, chunk)
 
 
+@transaction.atomic
 def _note(mirror: Mirror, subdir: str, records: Sequence[UpstreamRecord]) -> None:
     named = {one.filename: one for one in records}
-    found = MirroredFile.objects.filter(mirror=mirror, subdir=subdir, name__in={one.name for one in records}, role__in=SHOWN_ROLES).exclude(
-        file=None
-    )
+    found = MirroredFile.objects.filter(mirror=mirror, subdir=subdir, name__in={one.name for one in records}).exclude(file=None)
     files = {
         file_id: named[filename]
         for filename, file_id, sha256 in found.values_list("filename", "file_id", "sha256")
