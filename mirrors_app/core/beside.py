@@ -1,27 +1,21 @@
 """Reads many records in a process beside the run's own: two cores take half the time.
 
-The child gets batches on stdin (`_Batch`) and answers each on stdout (list of `_Found`), both in msgpack behind their length in four
-bytes. It sees no secrets, may write no file, and serves one index alone. What it can't do any more, the run's own process does.
+The child gets `_Batch`es and answers each by a list of `_Found`. It may write no file. What it can't do any more, the run's own process
+does.
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import islice
-from pathlib import Path
-from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple
 
 import msgspec
 
-import condahub
 from condahub.packages.errors import shown
+from mirrors_app.core.child import Process, answer_all
 from mirrors_app.core.records import SECTIONS, BadRecord, Refused, Section, UpstreamRecord, check_section, make_record
 from mirrors_app.core.shards import Place, ShardContent, content_of
 
@@ -29,10 +23,6 @@ from mirrors_app.core.shards import Place, ShardContent, content_of
 WORTH_A_CHILD_RECORDS = 20_000
 WORTH_A_CHILD_SHARDS = 1_000
 PIECE_RECORDS = 2_000
-LENGTH_BYTES = 4
-STOP_SECONDS = 5.0
-MAX_ADDRESS_SPACE_BYTES = 1536 * 2**20
-PASSED_ON_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "SYSTEMROOT")
 
 
 class Entry(NamedTuple):
@@ -69,39 +59,14 @@ class _Found(msgspec.Struct, array_like=True):
 
 _batches = msgspec.msgpack.Decoder(_Given)
 _answers = msgspec.msgpack.Decoder(list[_Found])
-_encoder = msgspec.msgpack.Encoder()
 
 
-class Child:
-    """A context manager; used by one thread at a time."""
+class Child(Process):
+    """Reads records of one index."""
 
     def __init__(self, place: Place) -> None:
+        super().__init__("mirrors_app.core.beside")
         self._place = place
-
-    def __enter__(self) -> Self:
-        environment = {name: os.environ[name] for name in PASSED_ON_VARIABLES if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(condahub.__file__).resolve().parent.parent)
-        self._process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "mirrors_app.core.beside"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
     def shards(self, items: Sequence[tuple[str, bytes]]) -> list[ShardContent]:
         """(name, compressed): what each holds."""
@@ -129,13 +94,7 @@ class Child:
         return ShardContent(records, [Refused(subdir, *one) for one in found.refused], found.broken)
 
     def _ask(self, batch: _Batch) -> list[_Found] | None:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            _write(process.stdin, batch)
-            data = _read(process.stdout)
-        except OSError:
-            return None
+        data = self.ask(batch)
         return None if data is None else _answers.decode(data)
 
 
@@ -193,29 +152,5 @@ def _found(content: ShardContent) -> _Found:
     )
 
 
-def _write(out: IO[bytes], message: object) -> None:
-    data = _encoder.encode(message)
-    out.write(len(data).to_bytes(LENGTH_BYTES, "big"))
-    out.write(data)
-    out.flush()
-
-
-def _read(source: IO[bytes]) -> bytes | None:
-    """None at the end."""
-    head = source.read(LENGTH_BYTES)
-    size = int.from_bytes(head, "big")
-    data = source.read(size) if len(head) == LENGTH_BYTES else b""
-    return data if size and len(data) == size else None
-
-
-def main() -> None:
-    """Answer batches until stdin ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    while (data := _read(sys.stdin.buffer)) is not None:
-        _write(sys.stdout.buffer, _answer(_batches.decode(data)))
-
-
 if __name__ == "__main__":
-    main()
+    answer_all(lambda data: _answer(_batches.decode(data)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,8 +18,8 @@ from condahub.packages.pool import inspect
 from condahub.packages.reader import check_identity
 from mirrors_app.core.disk import PART_SUFFIX, HashedFile, hash_file, require_space, sync_filesystem
 from mirrors_app.core.index_files import SHARD_FOLDER, Staging
-from mirrors_app.core.journal import FEW_KEYS, Held, Journal
-from mirrors_app.core.records import Facts, Refused, UpstreamRecord
+from mirrors_app.core.journal import Held, Journal
+from mirrors_app.core.records import Columns, Facts, Refused, UpstreamRecord
 from mirrors_app.core.rendering import render
 from mirrors_app.core.target import Fetched, Known, Publication, SubdirState, Temporary
 
@@ -140,22 +141,20 @@ class FolderTarget:
         with self._journal.transaction():
             self._journal.take(publication.take)
             self._journal.leave(publication.left)
-            for start in range(0, len(publication.put), FEW_KEYS):
-                self._put(publication.put[start : start + FEW_KEYS])
+            self._journal.put(self._rows(publication.put))
             self._journal.set_states(publication.states)
             for subdir in (*publication.states, NOARCH):
                 if not (self.folder / subdir / "repodata.json").exists():
                     self._journal.mark_dirty(subdir)
         self._render()
 
-    def _put(self, records: Sequence[UpstreamRecord]) -> None:
-        held = self._journal.held_of([one.key for one in records])
-        rows = []
-        for record in records:
-            facts = record.facts
-            own = next(one for one in held[record.key] if _is(one, facts))
-            rows.append((record, _completed(record, facts, own), own))
-        self._journal.put(rows)
+    def _rows(self, records: Sequence[UpstreamRecord]) -> Iterator[tuple[UpstreamRecord, str, bytes, Held]]:
+        # In the order of the journal's own tables, which then only grow at their ends.
+        ordered = sorted(records, key=attrgetter("subdir", "filename"))
+        for record, held in zip(ordered, self._journal.held_beside(ordered), strict=True):
+            said = record.columns
+            own = next(one for one in held if _is(one, said))
+            yield record, said.md5 or "", _completed(record, said, own), own
 
     def _place(self, held: Held) -> Path:
         if held.aside:
@@ -197,14 +196,14 @@ class FolderTarget:
                 path.unlink(missing_ok=True)
 
 
-def _is(held: Held, facts: Facts) -> bool:
+def _is(held: Held, facts: Columns | Facts) -> bool:
     """Whether these bytes are the record's: by sha256, else md5."""
     return held.sha256 == facts.sha256 if facts.sha256 else bool(facts.md5) and held.md5 == facts.md5
 
 
-def _completed(record: UpstreamRecord, facts: Facts, held: Held) -> bytes:
+def _completed(record: UpstreamRecord, said: Columns | Facts, held: Held) -> bytes:
     """The record as it is shown: with the sha256 and size of its bytes, where the upstream did not say them."""
-    if facts.sha256 and facts.size is not None:
+    if said.sha256 and (record.size or record.facts.size is not None):
         return record.raw
     table = orjson.loads(record.raw)
     return orjson.dumps({**table, "sha256": held.sha256, "size": held.size}, option=orjson.OPT_SORT_KEYS)

@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -23,6 +24,10 @@ ZSTD_LEVEL = 3
 COPY_BYTES = 1024 * 1024
 # bzip2 takes a second for 13 MB; past this only clients of long ago would gain, and the plain file serves them.
 MAX_BZ2_BYTES = 64 * 1024 * 1024
+# Past this, a file is compressed by all cores, which takes more memory.
+ALL_CORES_BYTES = 64 * 1024 * 1024
+# So many are written in one step.
+JOINED_RECORDS = 500
 SHARD_FOLDER = "shards"
 V3_KINDS = ((".conda", "conda"), (".tar.bz2", "tar.bz2"))
 
@@ -145,12 +150,13 @@ class IndexWriter:
         outs = [self._out] if self._run_exports is None else [self._out, self._run_exports]
         for out in outs:
             out.write(b"," + orjson.dumps(name) + b":{")
-        separator = b""
-        for one in records:
-            key = separator + b'"' + one.filename.encode() + b'":'
-            self._out.write(key + one.raw)
+        rest, separator = iter(records), b""
+        while some := list(islice(rest, JOINED_RECORDS)):
+            keys = [f'"{one.filename}":'.encode() for one in some]
+            self._out.write(separator + b",".join([key + one.raw for key, one in zip(keys, some, strict=True)]))
             if self._run_exports is not None:
-                self._run_exports.write(key + b'{"run_exports":' + one.run_exports + b"}")
+                exports = [key + b'{"run_exports":' + one.run_exports + b"}" for key, one in zip(keys, some, strict=True)]
+                self._run_exports.write(separator + b",".join(exports))
             separator = b","
         for out in outs:
             out.write(b"}")
@@ -180,7 +186,8 @@ def compress_beside(staging: Staging, plain: Path) -> None:
     source = staging.staged(plain)
     size = source.stat().st_size
     with source.open("rb") as text, staging.file(plain.with_name(plain.name + ".zst")) as out:
-        zstandard.ZstdCompressor(level=ZSTD_LEVEL).copy_stream(text, out, size=size, read_size=COPY_BYTES)
+        threads = os.cpu_count() or 1 if size > ALL_CORES_BYTES else 0
+        zstandard.ZstdCompressor(level=ZSTD_LEVEL, threads=threads).copy_stream(text, out, size=size, read_size=COPY_BYTES)
     older = plain.with_name(plain.name + ".bz2")
     if size > MAX_BZ2_BYTES:
         staging.remove(older)

@@ -31,7 +31,7 @@ CREATE TABLE shards (subdir TEXT, name TEXT, sha256 BLOB, PRIMARY KEY (subdir, n
 CREATE TABLE dirty (subdir TEXT, name TEXT, PRIMARY KEY (subdir, name));
 CREATE TABLE outgoing (subdir TEXT, filename TEXT, PRIMARY KEY (subdir, filename));
 """
-_SHOWN = "filename, section, raw, run_exports FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
+_SHOWN = "filename, section, raw, coalesce(run_exports, x'7b7d') FROM files LEFT JOIN bytes USING (subdir, filename, sha256)"
 
 
 T = TypeVar("T")
@@ -133,15 +133,34 @@ class Journal:
     def let_go(self, rows: Iterable[Held]) -> None:
         self._db.executemany("DELETE FROM bytes WHERE subdir=? AND filename=? AND sha256=?", [row[:3] for row in rows])
 
-    def put(self, rows: Iterable[tuple[UpstreamRecord, bytes, Held]]) -> None:
-        """(record, raw as it is shown, its bytes)."""
-        values = [
-            (one.subdir, one.filename, one.name, one.section, one.spelling, one.digest, held.sha256, one.md5 or held.md5, held.size, raw)
-            for one, raw, held in rows
-        ]
-        self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values)
-        self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?, ?)", {(row[0], row[2]) for row in values})
-        self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", [row[:2] for row in values])
+    def held_beside(self, records: Sequence[UpstreamRecord]) -> Iterator[Sequence[Held]]:
+        """Of each of these records, which are in the order of their keys, the bytes that are known."""
+        if len(records) <= FEW_KEYS:
+            found = self.held_of([one.key for one in records])
+            yield from (found.get(one.key, ()) for one in records)
+            return
+        rows = itertools.groupby(self._db.execute("SELECT * FROM bytes ORDER BY subdir, filename"), key=itemgetter(0, 1))
+        key, several = next(rows, (None, None))
+        for one in records:
+            wanted = one.key
+            while key is not None and key < wanted:
+                key, several = next(rows, (None, None))
+            yield [_held(row) for row in several] if several is not None and key == wanted else ()
+
+    def put(self, rows: Iterable[tuple[UpstreamRecord, str, bytes, Held]]) -> None:
+        """(record, md5 where the upstream says it, raw as it is shown, its bytes)."""
+        names: set[tuple[str, str]] = set()
+        going = set(self.outgoing())
+        rest = (
+            (one.subdir, one.filename, one.name, one.section, one.spelling, one.digest, held.sha256, md5 or held.md5, held.size, raw)
+            for one, md5, raw, held in rows
+        )
+        while values := list(itertools.islice(rest, FEW_KEYS)):
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values)
+            names.update([(row[0], row[2]) for row in values])
+            back = [row[:2] for row in values if row[:2] in going] if going else []
+            self._db.executemany("DELETE FROM outgoing WHERE subdir=? AND filename=?", back)
+        self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?, ?)", sorted(names))
 
     def take(self, keys: Sequence[tuple[str, str]]) -> None:
         self._db.executemany("INSERT OR IGNORE INTO dirty SELECT subdir, name FROM files WHERE subdir=? AND filename=?", keys)
@@ -187,11 +206,11 @@ class Journal:
                 f"SELECT name, {_SHOWN} WHERE subdir=? AND name IN ({_marks(chunk)}) ORDER BY name, filename", (subdir, *chunk)
             )
             for name, group in itertools.groupby(rows, key=itemgetter(0)):
-                yield name, [_shown(row[1:]) for row in group]
+                yield name, [Shown._make(row[1:]) for row in group]
 
     def of_section(self, subdir: str, section: str) -> Iterator[Shown]:
         rows = self._db.execute(f"SELECT {_SHOWN} WHERE subdir=? AND section=? ORDER BY filename", (subdir, section))
-        return map(_shown, rows)
+        return map(Shown._make, rows)
 
     def shown_bytes(self, subdirs: Collection[str]) -> list[tuple[str, str, str]]:
         """(subdir, filename, sha256) of shown files whose bytes still lie aside."""
@@ -202,10 +221,6 @@ class Journal:
 
     def count(self, subdir: str) -> int:
         return int(self._db.execute("SELECT count(*) FROM files WHERE subdir=?", (subdir,)).fetchone()[0])
-
-
-def _shown(row: Any) -> Shown:
-    return Shown(row[0], row[1], row[2], row[3] or b"{}")
 
 
 def _known(row: Any) -> Known:

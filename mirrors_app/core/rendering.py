@@ -17,11 +17,10 @@ from mirrors_app.core.index_files import (
     Shown,
     Staging,
     compress_beside,
-    render_shard,
     render_shard_index,
-    write_once,
 )
 from mirrors_app.core.journal import Journal
+from mirrors_app.core.shards_beside import write_shards
 
 SECTIONS = ("packages", "packages.conda")
 COMPRESSORS = 2
@@ -67,10 +66,7 @@ def _render_sharded(folder: Path, journal: Journal, staging: Staging, names: Seq
 
 def _render_shards(folder: Path, journal: Journal, names: Sequence[str]) -> Shards:
     shards: Shards = dict.fromkeys(names)
-    for name, records in journal.of_names(folder.name, names):
-        sha256, payload = render_shard(records)
-        shards[name] = sha256
-        write_once(folder / SHARD_FOLDER / f"{sha256.hex()}.msgpack.zst", payload)
+    shards.update(write_shards(folder / SHARD_FOLDER, journal.of_names(folder.name, names), count=len(names)))
     return shards
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
 import pytest
 from msgspec import Raw
 
-from mirrors_app.core import beside
+from mirrors_app.core import beside, journal, shards_beside
 from mirrors_app.core.beside import Child, Entry, read_records
 from mirrors_app.core.index_files import Shown, render_shard
+from mirrors_app.core.journal import Held, Journal
 from mirrors_app.core.records import Refused
 from mirrors_app.core.shards import Place, content_of
+from mirrors_app.core.shards_beside import write_shards
 
 PLACE = Place("linux-64", "https://example.org/c/linux-64/")
 
@@ -61,3 +65,42 @@ def test_a_child_that_is_gone_is_done_without() -> None:
         child._process.wait()
         assert child.shards(_shards()) == [content_of(PLACE, *one) for one in _shards()]
         assert len(child.records(_entries()).records) == 4
+
+
+def test_shards_are_the_same_whoever_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(name: str) -> list[Shown]:
+        return [
+            Shown(f"{name}-1.0-{build}.conda", "packages.conda", orjson.dumps(_record(name, build=str(build))), b'{"weak":["x"]}')
+            for build in range(3)
+        ]
+
+    names = [(name, shown(name)) for name in ("a", "b", "c", "d", "e")]
+    found = {}
+    for folder in ("few", "many"):
+        (tmp_path / folder).mkdir()
+        found[folder] = dict(write_shards(tmp_path / folder, iter(names), count=len(names)))
+        monkeypatch.setattr(shards_beside, "WORTH_A_CHILD_NAMES", 1)
+        monkeypatch.setattr(shards_beside, "BATCH_NAMES", 2)
+        monkeypatch.setattr(shards_beside, "OWN_NAMES", 1)
+        monkeypatch.setattr(shards_beside, "AHEAD_BATCHES", 1)
+    assert found["few"] == found["many"] == {name: render_shard(records)[0] for name, records in names}
+    written = {folder: {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} for folder in found}
+    assert written["few"] == written["many"]
+    assert len(written["few"]) == len(names)
+
+
+def test_bytes_are_found_beside_many_records_as_beside_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = sorted(read_records(PLACE, _entries(), []), key=lambda one: one.key)
+    held = [
+        Held(*one.key, str(number) * 64, "", 1, b"{}", bool(number)) for place, one in enumerate(records) for number in range(place % 3)
+    ]
+    book = Journal(tmp_path / "journal.sqlite")
+    book.hold([*held, Held("linux-32", "first-1.0-0.conda", "f" * 64, "", 1, b"{}", False)])
+    book.hold(
+        [Held("linux-64", "b-1.0-0.conda", "f" * 64, "", 1, b"{}", False), Held("win-64", "z-1-0.conda", "f" * 64, "", 1, b"{}", False)]
+    )
+    few = [list(one) for one in book.held_beside(records)]
+    monkeypatch.setattr(journal, "FEW_KEYS", 1)
+    assert [list(one) for one in book.held_beside(records)] == few
+    assert [len(one) for one in few] == [place % 3 for place in range(len(records))]
+    book.close()
