@@ -109,11 +109,16 @@ def hidden(session: Session, channel: str, name: str | None) -> None:
             **row,
             "file": f"{row['subdir']}/{row['filename']}",
             "size": size_text(row["size"]),
-            "closure": f"{row['closure']['packages']} packages, {size_text(row['closure']['bytes'])}",
+            "closure": _needs(row["closure"]),
         }
         for row in rows
     ]
     session.table(rows if session.as_json else told, [*columns, ("REASON", "reason")], empty="Policy hides nothing there.")
+
+
+def _needs(closure: dict[str, Any]) -> str:
+    many = "1 package" if closure["packages"] == 1 else f"{closure['packages']} packages"
+    return f"{many}, {size_text(closure['bytes'])}"
 
 
 @policy.command()
