@@ -61,7 +61,8 @@ def test_a_request_is_asked_listed_approved_and_refused(tools: Hub, tmp_path: Pa
     tools("request", "approve", str(asked["id"]), "--until", "90d")
     drain("quick")
     assert tools.json("policy", "hidden", "tools") == []
-    other = tools.json("request", "ask", "tools", "absent >=2", "--reason", "For a report.")
+    other = tools.json("request", "ask", "tools", "absent >=2", "--reason", "For a report.", "--build", "acme/analysis@3")
+    assert other["resume"] == "build:acme/analysis@3"
     assert "Refused" in tools("request", "refuse", str(other["id"]), "--answer", "Use free.").stdout
     assert {one["state"] for one in tools.json("request", "list", "--channel", "tools")} == {"approved", "refused"}
 
