@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from condahub.engine import bytecode
 from condahub.engine.package_cache import package_folder
 from condahub.engine.prefix import BY_SCRIPTS, place, remove, seal
-from condahub.engine.protocol import Archive, ArchiveAnswer, Channel, Compile, LayOver, RunScripts, RunScriptsAnswer
+from condahub.engine.protocol import Archive, ArchiveAnswer, Channel, LayOver, RunScripts, RunScriptsAnswer
 from condahub.engine.runner import EngineFailed, run
 from tests.engine.channels import PLACEHOLDER, Server
 from tests.engine.conftest import TIMEOUT_SECONDS, Hub
-from tests.engine.cpython import SHORT, add_python
 from tests.parts import require_sandbox
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(sys.platform != "linux", reason="environments are built on Linux")]
@@ -198,9 +198,7 @@ def test_nothing_that_acts_for_the_hub_is_left_behind(server: Server, hub: Hub) 
 
 def test_what_it_left_is_removed_however_deep_it_is(server: Server, hub: Hub) -> None:
     team = server.channel("team")
-    with_script(
-        team, "deep", "d=$(printf 'd/%.0s' $(seq 1500)); cd $PREFIX; mkdir -p $d; cd $d; mkdir -p $d; cd $d; mkdir -p $d; chmod 0 ."
-    )
+    with_script(team, "deep", "d=$(printf 'd/%.0s' $(seq 1200)); mkdir -p $PREFIX/$d; chmod 0 $PREFIX/d/d")
     build = Build(hub, [team.channel()], "deep")
     staging = build.link("e1")
     with pytest.raises(EngineFailed) as refused:
@@ -211,17 +209,24 @@ def test_what_it_left_is_removed_however_deep_it_is(server: Server, hub: Hub) ->
 
 
 def test_a_link_that_a_script_left_leads_the_hub_nowhere(server: Server, hub: Hub, tmp_path: Path) -> None:
-    """What the hub itself writes to the prefix afterwards stays in it."""
+    """What the hub itself reads and writes there afterwards stays in the prefix."""
     team = server.channel("team")
-    add_python(team, PLACEHOLDER)
     outside = tmp_path / "outside"
-    (outside / "python3.99").mkdir(parents=True)
-    (outside / "python3.99" / "some.py").write_text("1\n")
-    links = f'mkdir -p "$PREFIX/lib/python{SHORT}/own"; echo 1 > "$PREFIX/lib/python{SHORT}/own/mod.py"; '
-    links += f'ln -s {outside} "$PREFIX/lib/python{SHORT}/own/__pycache__"; ln -s {outside}/python3.99 "$PREFIX/lib/python3.99"; '
-    with_script(team, "linker", links + f'ln -s {outside} "$PREFIX/.messages.txt"', depends=["python"])
+    (outside / "python3.9").mkdir(parents=True)
+    (outside / "told").write_text("the hub's")
+    work = f"""
+        mkdir -p "$PREFIX/lib/python3.11"; echo 1 > "$PREFIX/lib/python3.11/mod.py"; ln -s {outside} "$PREFIX/lib/python3.11/__pycache__"
+        mkdir "$PREFIX/other"; ln -s {outside} "$PREFIX/other/lib"; ln -s {outside}/told "$PREFIX/.messages.txt"
+    """
+    with_script(team, "linker", work)
     build = Build(hub, [team.channel()], "linker")
     staging = build.link("e1")
     assert build.scripts(staging, "e1").ran[0].message == ""
-    run(Compile(prefix=str(staging)), timeout_seconds=180)
-    assert sorted(path.relative_to(outside).as_posix() for path in outside.rglob("*")) == ["python3.99", "python3.99/some.py"]
+    source = staging / "lib" / "python3.11" / "mod.py"
+    compiled = tmp_path / "written" / source.relative_to("/").with_name("mod.cpython-311.pyc")
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"bytecode")
+    assert bytecode._take(source, tmp_path / "written") == 0
+    assert bytecode._is_own(staging, staging / "lib" / "python3.11")
+    assert not bytecode._is_own(staging / "other", staging / "other" / "lib" / "python3.9")
+    assert sorted(path.name for path in outside.iterdir()) == ["python3.9", "told"]
