@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 CHUNK = 500
 # So many are looked up one by one sooner than all that is held is read.
 FEW_KEYS = 5000
+RARE_SECTIONS = ("packages", "v3")
 _SCHEMA = """
 CREATE TABLE files (subdir TEXT, filename TEXT, name TEXT, section TEXT, spelling BLOB, digest BLOB, sha256 TEXT, md5 TEXT,
                     size INTEGER, raw BLOB, gone INTEGER DEFAULT 0, PRIMARY KEY (subdir, filename));
@@ -64,6 +65,9 @@ class Journal:
                 self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         # Few or none: each run asks for them.
         self._db.execute("CREATE INDEX IF NOT EXISTS bytes_aside ON bytes (subdir) WHERE aside=1")
+        # Most are of the other section, which is read past these.
+        for section in RARE_SECTIONS:
+            self._db.execute(f"CREATE INDEX IF NOT EXISTS files_{section} ON files (subdir, filename) WHERE section='{section}'")
 
     def close(self) -> None:
         self._db.close()
@@ -209,15 +213,25 @@ class Journal:
                 yield name, [Shown._make(row[1:]) for row in group]
 
     def of_section(self, subdir: str, section: str) -> Iterator[Shown]:
-        rows = self._db.execute(f"SELECT {_SHOWN} WHERE subdir=? AND section=? ORDER BY filename", (subdir, section))
-        return map(Shown._make, rows)
+        # Few have run_exports: sooner than one lookup for each, all of them are read.
+        said = "SELECT filename, sha256, run_exports FROM bytes WHERE subdir=? AND run_exports<>x'7b7d'"
+        exports = {(filename, sha256): run_exports for filename, sha256, run_exports in self._db.execute(said, (subdir,))}
+        where = f"section='{section}'" if section in RARE_SECTIONS else "section=?"
+        rows = self._db.execute(
+            f"SELECT filename, section, raw, sha256 FROM files WHERE subdir=? AND {where} ORDER BY filename",  # noqa: S608
+            (subdir,) if section in RARE_SECTIONS else (subdir, section),
+        )
+        if not exports:
+            return (Shown(filename, section, raw, b"{}") for filename, section, raw, _ in rows)
+        return (Shown(filename, section, raw, exports.get((filename, sha256)) or b"{}") for filename, section, raw, sha256 in rows)
 
     def shown_bytes(self, subdirs: Collection[str]) -> list[tuple[str, str, str]]:
         """(subdir, filename, sha256) of shown files whose bytes still lie aside."""
         found = self._db.execute(
-            "SELECT subdir, filename, sha256 FROM files JOIN bytes USING (subdir, filename, sha256) WHERE aside=1 ORDER BY subdir, filename"
+            # In this order: SQLite would read every file else.
+            "SELECT subdir, filename, sha256 FROM bytes CROSS JOIN files USING (subdir, filename, sha256) WHERE aside=1"
         )
-        return [row for row in found if row[0] in subdirs]
+        return sorted(row for row in found if row[0] in subdirs)
 
     def count(self, subdir: str) -> int:
         return int(self._db.execute("SELECT count(*) FROM files WHERE subdir=?", (subdir,)).fetchone()[0])
