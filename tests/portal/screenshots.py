@@ -81,6 +81,52 @@ PAGES = {
     "jobs": "/ui/jobs",
     "refused": "/ui/channels/genomics-private",
 }
+# Pages of one's own, what auditors look at and can't change, what somebody new finds, and what IT staff work with.
+PAGES_OF_OTHERS = {
+    "ada": {
+        "account-email": "/accounts/email/",
+        "account-sessions": "/accounts/sessions/",
+        "account-factors": "/accounts/2fa/",
+        "account-linked": "/accounts/linked/",
+        "account-again": "/accounts/reauthenticate/",
+        "organization-settings": "/ui/data-science/settings",
+        "organization-environment-settings": "/ui/data-science/environment-settings",
+    },
+    "auditor": {
+        "auditor-mirror-settings": "/ui/channels/open-copy/mirror/settings",
+        "auditor-environment-settings": "/ui/data-science/environments/daily-forecast/settings",
+        "auditor-channel-settings": "/ui/channels/forecast/settings",
+        "auditor-webhook": "/ui/data-science/webhooks/1",
+        "auditor-policy": "/ui/policy",
+        "auditor-admin": "/admin/",
+    },
+    "newcomer": {
+        "new-dashboard": "/ui/",
+        "new-channels": "/ui/channels?organization=newcomer",
+        "new-environments": "/ui/environments?organization=newcomer",
+        "new-mirrors": "/ui/mirrors",
+        "new-requests": "/ui/requests",
+        "new-inbox": "/ui/inbox",
+        "new-jobs": "/ui/jobs",
+        "new-tokens": "/ui/account/tokens",
+        "new-search": "/ui/search?q=nothing-is-called-so",
+    },
+    "admin": {
+        "bundle-import": "/ui/channels/landing/bundles/imports/1",
+        "staff-policy": "/ui/policy",
+        "staff-environment-settings": "/ui/environment-settings",
+        "admin-index": "/admin/",
+        "admin-files": "/admin/channels/packagefile/",
+        "admin-users": "/admin/accounts/user/",
+        "admin-audit": "/admin/audit/auditevent/",
+        "admin-job": "/admin/jobs/job/1/change/",
+        "admin-exports": "/admin/mirrors/bundleexport/",
+        "admin-schedules": "/admin/schedules/",
+        "admin-checks": "/admin/checks/",
+        "admin-maintenance": "/admin/maintenance/",
+        "admin-collect": "/admin/collect/",
+    },
+}
 # A few, in the look that shows most.
 IN_DOCS = (
     ("dashboard", WIDE, False),
@@ -110,6 +156,13 @@ def main() -> None:
         start_hub(Path(scratch) / "hub", CONDAHUB_PRIVATE_NETWORKS_ALLOWED="127.0.0.0/8") as hub,
         chromium(binary) as browser,
     ):
+        make = Furnisher(hub, Path(scratch) / "made")
+        make.ask("POST", "users", {"username": "auditor", "password": PASSWORD, "is_auditor": True})
+        make.ask("POST", "users", {"username": "newcomer", "password": PASSWORD})
+        make.ask("POST", "organizations", {"name": "receivers", "owner": "admin"})
+        make.ask("POST", "channels", {"organization": "receivers", "name": "landing", "visibility": "public"})
+        make.ask("POST", "channels/landing/imports", {})
+        make.close()
         Furnisher(hub, Path(scratch) / "made").furnish(loopback=True)
         if chosen.all:
             take_all(browser, hub, chosen.all, chosen.only, chosen.locale)
@@ -145,6 +198,14 @@ def take_all(browser: Browser, hub: RunningHub, folder: Path, only: str, locale:
                     page.goto(hub.url + path)
                     _take(page, folder / f"{name}-{kind}.png")
             page.context.close()
+            for who, pages in PAGES_OF_OTHERS.items():
+                page = context_of(browser, size, dark=dark, locale=locale).new_page()
+                sign_in(page, hub, who, None if who == "admin" else PASSWORD)
+                for name, path in pages.items():
+                    if name.startswith(only):
+                        page.goto(hub.url + path)
+                        _take(page, folder / f"{name}-{kind}.png")
+                page.context.close()
 
 
 def _take(page: Page, path: Path) -> None:
