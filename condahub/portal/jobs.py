@@ -20,6 +20,7 @@ MAX_SHOWN = 20
 FAILED_DAYS, FAILED_SHOWN = 7, 5
 MAX_NEWS = 100
 ACTIVE = (JobState.RUNNING, JobState.WAITING)
+_RUNNING_FIRST = Case(When(state=JobState.RUNNING, then=0), When(state=JobState.WAITING, then=1), default=2)
 
 
 def visible_jobs(actor: Actor) -> QuerySet[Job]:
@@ -35,10 +36,10 @@ def going_on(actor: Actor) -> list[Job]:
     if actor.is_anonymous:
         return []
     due = timezone.now() + timedelta(minutes=1)
-    return _running_first(visible_jobs(actor).filter(state__in=ACTIVE, run_after__lte=due)[:MAX_SHOWN])
+    return _by_turn(visible_jobs(actor).filter(state__in=ACTIVE, run_after__lte=due).order_by(_RUNNING_FIRST, "-id")[:MAX_SHOWN])
 
 
-def _running_first(jobs: Iterable[Job]) -> list[Job]:
+def _by_turn(jobs: Iterable[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.state != JobState.RUNNING, job.pk))
 
 
@@ -55,13 +56,12 @@ def news(actor: Actor) -> News:
     now = timezone.now()
     active = Q(state__in=ACTIVE, run_after__lte=now + timedelta(minutes=1))
     failed = Q(state=JobState.FAILED, finished_at__gte=now - timedelta(days=FAILED_DAYS))
-    is_failed = Case(When(state=JobState.FAILED, then=1), default=0)
-    rows = list(visible_jobs(actor).filter(active | failed).order_by(is_failed, "-id")[:MAX_NEWS])
+    rows = list(visible_jobs(actor).filter(active | failed).order_by(_RUNNING_FIRST, "-id")[:MAX_NEWS])
     ended = [job for job in rows if job.state == JobState.FAILED]
     if len(rows) == MAX_NEWS and len(ended) < FAILED_SHOWN:
         # So much goes on that it left no room.
         ended = list(visible_jobs(actor).filter(failed)[:FAILED_SHOWN])
-    return News(_running_first([job for job in rows if job.state != JobState.FAILED][:MAX_SHOWN]), ended[:FAILED_SHOWN])
+    return News(_by_turn([job for job in rows if job.state != JobState.FAILED][:MAX_SHOWN]), ended[:FAILED_SHOWN])
 
 
 def job_for(actor: Actor, number: int) -> Job:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from channels_app.models import Channel, FileState, PackageFile
 from channels_app.services.channels import create_channel
@@ -19,8 +21,10 @@ from condahub.accounts.policy import Actor
 from condahub.accounts.services import create_token
 from condahub.accounts.signin import patience
 from condahub.audit.models import AuditEvent
+from condahub.jobs.models import Job
 from condahub.packages.maker import make_package
 from condahub.portal import registry
+from condahub.portal.jobs import MAX_SHOWN as JOBS_SHOWN
 from environments_app.models import Build
 from tests.api.conftest import Api, World
 from tests.environments_app.building import make_environments
@@ -319,6 +323,22 @@ def test_what_runs_is_asked_for_cheaply(world: World, visit: type[Visitor]) -> N
     headers = {"HX-Request": "true"}
     first = client.get("/ui/jobs/running", headers=headers)
     assert client.get("/ui/jobs/running", headers={**headers, "If-None-Match": first["ETag"]}).status_code == 304
+
+
+def test_the_dashboard_tells_what_runs_and_what_failed(world: World, visit: type[Visitor]) -> None:
+    now = timezone.now()
+    Job.objects.create(kind="goes.on", lane="quick", organization=world.acme, state="running")
+    for number in range(JOBS_SHOWN + 5):
+        Job.objects.create(kind="of.many", lane="quick", organization=world.acme, state="waiting", message=f"waits {number}")
+    Job.objects.create(
+        kind="went.wrong", lane="quick", organization=world.acme, state="failed", finished_at=now, error_sentence="It broke."
+    )
+    Job.objects.create(kind="long.ago", lane="quick", organization=world.acme, state="failed", finished_at=now - timedelta(days=8))
+    page = visit(world, "owner").get("/ui/")
+    needs, runs = page.partition('id="attention-title"')[2], page.partition('id="running-title"')[2]
+    assert "went.wrong" in needs.partition("</section>")[0] and "It broke." in page and "long.ago" not in page
+    assert "goes.on" in runs.partition("</section>")[0] and page.count("of.many") == JOBS_SHOWN - 1
+    assert "went.wrong" not in visit(world, "outsider").get("/ui/")
 
 
 def test_light_and_dark_are_remembered(world: World, visit: type[Visitor]) -> None:
