@@ -41,8 +41,8 @@ _COMMANDS = {
     "mirror": ("mirrors_app.cli:mirror", "A hub's mirrors; or copy a channel into a folder, without a hub."),
     "bundle": ("mirrors_app.bundles.cli:bundle", "Check what is carried over an air gap, without a hub."),
     "keys": ("mirrors_app.bundles.cli:keys_group", "Keys that sign bundles, and keys that are trusted."),
-    "server": ("condahub.cli.server:server", "Run a hub, or one of its processes (needs condahub[server])."),
-    "admin": ("condahub.cli.server:admin", "Look after the hub of this machine (needs condahub[server])."),
+    "server": ("condahub.cli.server:server", "Run a hub, or one of its processes (in a checkout or the image)."),
+    "admin": ("condahub.cli.server:admin", "Look after the hub of this machine (in a checkout or the image)."),
 }
 _EPILOG = """\b
 Exit codes: 0 done; 1 refused or failed; 2 wrong use; 3 the hub does not answer; 4 not signed in.

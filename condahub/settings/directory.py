@@ -46,7 +46,7 @@ if CONDAHUB_LDAP_URL:
         from django_auth_ldap.config import LDAPSearch
     except ImportError:
         raise ImproperlyConfigured(
-            "CONDAHUB_LDAP_URL is set, but LDAP is not installed here. Run: pip install 'condahub[ldap]' (it needs gcc, libldap2-dev and "
+            "CONDAHUB_LDAP_URL is set, but LDAP is not installed here. Run: make ldap (it needs gcc, libldap2-dev and "
             "libsasl2-dev), or use the container image."
         ) from None
     if not CONDAHUB_LDAP_USER_BASE:

@@ -75,7 +75,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=HOME, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert "condahub[server]" in done.stderr and "Traceback" not in done.stderr
+    assert "checkout (.venv/bin/condahub)" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_command_starts_quickly_and_ends_with_a_sentence() -> None:
