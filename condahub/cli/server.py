@@ -44,7 +44,10 @@ def register(command: C) -> C:
 def _require_server() -> None:
     missing = [name for name in ("django", "celery", "environ") if importlib.util.find_spec(name) is None]
     if missing:
-        raise Usage("The server's part of condahub is not installed here.", hint="Run it in the hub's checkout (.venv/bin/condahub) or in its image.")
+        raise Usage(
+            "The server's part of condahub is not installed here.",
+            hint="Run it in the hub's checkout (.venv/bin/condahub) or in its image.",
+        )
 
 
 @functools.cache
