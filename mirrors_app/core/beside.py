@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -98,20 +97,26 @@ class Child(Process):
         return None if data is None else _answers.decode(data)
 
 
-def read_records(place: Place, entries: Sequence[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
-    """The records of some entries, in their order; those that can't be taken go to `refused` instead."""
-    rest = iter(entries)
-    if len(entries) < WORTH_A_CHILD_RECORDS:
-        while some := list(islice(rest, PIECE_RECORDS)):
-            yield from _told(_records_of(place, some), refused)
+def read_records(place: Place, entries: list[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
+    """The records of some entries, in their order; those that can't be taken go to `refused` instead. The list is emptied meanwhile."""
+    is_worth_a_child = len(entries) >= WORTH_A_CHILD_RECORDS
+    entries.reverse()
+    if not is_worth_a_child:
+        while entries:
+            yield from _told(_records_of(place, _taken(entries)), refused)
         return
     # Ended before the child is: its thread waits for it alone.
     with Child(place) as child, ThreadPoolExecutor(1, "record-reader") as thread:
-        while theirs := list(islice(rest, PIECE_RECORDS)):
-            asked = thread.submit(child.records, theirs)
-            mine = _records_of(place, list(islice(rest, PIECE_RECORDS)))
+        while entries:
+            asked = thread.submit(child.records, _taken(entries))
+            mine = _records_of(place, _taken(entries))
             yield from _told(asked.result(), refused)
             yield from _told(mine, refused)
+
+
+def _taken(entries: list[Entry]) -> list[Entry]:
+    """The next ones, which are at the end."""
+    return [entries.pop() for _ in range(min(PIECE_RECORDS, len(entries)))]
 
 
 def _told(content: ShardContent, refused: list[Refused]) -> list[UpstreamRecord]:

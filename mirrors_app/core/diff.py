@@ -71,9 +71,11 @@ def sift(entries: Collection[Entry], spellings: Mapping[str, bytes | None]) -> S
     return Sifted(fresh, unseen, {filename.rsplit("-", 2)[0] for filename in asked}, len(spellings) - len(left))
 
 
-def compare_sifted(reading: Reading, sifted: Sifted, known: Mapping[str, Known]) -> Diff:
-    """Diff of a whole monolithic index; known: of the sifted names at least."""
-    diff = Diff(unchanged=len(reading.entries) - len(sifted.fresh))
+def compare_sifted(reading: Reading, sifted: Sifted, known: Mapping[str, Known], *, count: int) -> Diff:
+    """Diff of a whole monolithic index of `count` entries, of which the fresh ones are let go of as they are read; known: of the sifted
+    names at least.
+    """
+    diff = Diff(unchanged=count - len(sifted.fresh))
     compare(records_of(reading, sifted.fresh, diff.refused), known, diff)
     # A name whose record became unreadable is no removal: what was shown stays.
     diff.gone = sorted(filename for filename in sifted.unseen if filename in known and not known[filename].left)

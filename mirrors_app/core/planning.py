@@ -142,35 +142,42 @@ class Planner:
     async def _compare_all(self, readings: dict[str, Reading], states: Mapping[str, SubdirState]) -> list[SubdirWork]:
         works = []
         for subdir in list(readings):
-            # Taken out, so that the text of an index is let go of as soon as it was compared.
-            reading = readings.pop(subdir)
-            if reading.standing == "unchanged":
-                continue
-            if reading.state.kind == "shards":
-                works.append(await self._compare_shards(reading, states.get(subdir)))
+            # Taken out, so that an index is let go of while it is compared.
+            if readings[subdir].standing == "unchanged":
+                del readings[subdir]
+            elif readings[subdir].state.kind == "shards":
+                works.append(await self._compare_shards(readings.pop(subdir), states.get(subdir)))
             else:
-                works.append(await self._compare_whole(reading, states.get(subdir)))
+                works.append(await self._compare_whole(readings.pop(subdir), states.get(subdir)))
         return works
 
     async def _compare_whole(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
         filters = self.config.filters
         decided = previous is not None and previous.decided == self.config.decided_by()
         whole = not filters.is_open and bool(filters.needs_all or filters.newest_versions or not decided)
-        spellings = await self.on_target(lambda: self.target.spellings(reading.subdir))
+        spellings = await self._spellings(reading.subdir)
         sifted = await asyncio.to_thread(sift, reading.entries, spellings)
         del spellings
-        known = await self.on_target(lambda: self.target.known(reading.subdir, None if whole else sifted.names))
-        diff = await asyncio.to_thread(compare_sifted, reading, sifted, known)
+        count = len(reading.entries)
+        if not whole:
+            reading = dataclasses.replace(reading, entries=())
+        known = await self._known(reading.subdir, None if whole else sifted.names)
+        diff = await asyncio.to_thread(compare_sifted, reading, sifted, known, count=count)
         candidates: list[Candidate] = []
         if whole:
             candidates = await asyncio.to_thread(_all_candidates, reading, diff.refused)
         elif not filters.is_open:
             candidates = _fresh_candidates(diff)
-        count = len(reading.entries)
         if not candidates:
             # They hold the whole text of the index, which nobody needs any more.
             reading = dataclasses.replace(reading, entries=(), text=b"")
         return SubdirWork(reading, previous, known, diff, candidates, count, sifted.shown)
+
+    async def _spellings(self, subdir: str) -> Mapping[str, bytes | None]:
+        return await self.on_target(lambda: self.target.spellings(subdir))
+
+    async def _known(self, subdir: str, names: Collection[str] | None) -> Mapping[str, Known]:
+        return await self.on_target(lambda: self.target.known(subdir, names))
 
     async def _compare_shards(self, reading: Reading, previous: SubdirState | None) -> SubdirWork:
         """Only names whose hash is another one are fetched and looked at."""
@@ -178,7 +185,7 @@ class Planner:
         before = previous.shards if previous is not None and decided else {}
         fresh = [name for name, sha256 in reading.shards.items() if before.get(name) != sha256]
         names: Collection[str] | None = {*fresh, *(before.keys() - reading.shards.keys())} if before else None
-        known = await self.on_target(lambda: self.target.known(reading.subdir, names))
+        known = await self._known(reading.subdir, names)
         contents = await read_shards(self.fetcher, reading, fresh)
         diff = Diff()
         seen: set[str] = set()

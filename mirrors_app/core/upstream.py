@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -243,8 +243,8 @@ def _with_extra(state: SubdirState, extra: dict[str, Any], base_url: str) -> Sub
     return msgspec.structs.replace(state, extra=text, base_url=base_url)
 
 
-def records_of(reading: Reading, entries: Sequence[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
-    """The records of some entries; those that can't be taken go to `refused` instead."""
+def records_of(reading: Reading, entries: list[Entry], refused: list[Refused]) -> Iterator[UpstreamRecord]:
+    """The records of some entries; those that can't be taken go to `refused` instead. The list is emptied meanwhile."""
     for number, record in enumerate(read_records(reading.place, entries, refused), 1):
         if not number % LET_GO_RECORDS:
             let_go(reading.text)

@@ -49,11 +49,11 @@ def _shards() -> list[tuple[str, bytes]]:
 
 def test_records_of_an_index_and_of_shards_are_the_same_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     entries, here, there = _entries() * 3, list[Refused](), list[Refused]()
-    expected = list(read_records(PLACE, entries, here))
+    expected = list(read_records(PLACE, [*entries], here))
     assert (len(expected), len(here)) == (12, 9)
     monkeypatch.setattr(beside, "WORTH_A_CHILD_RECORDS", 1)
     monkeypatch.setattr(beside, "PIECE_RECORDS", 4)
-    assert list(read_records(PLACE, entries, there)) == expected
+    assert list(read_records(PLACE, [*entries], there)) == expected
     assert there == here
     with Child(PLACE) as child:
         assert child.shards(_shards()) == [content_of(PLACE, *one) for one in _shards()]
