@@ -45,6 +45,14 @@ class Shown(NamedTuple):
     run_exports: bytes
 
 
+# One record as it stands in a file: its key with the colon, canonical JSON, and JSON of its run_exports.
+Line = tuple[bytes, bytes, bytes]
+
+
+def line_of(one: Shown) -> Line:
+    return f'"{one.filename}":'.encode(), one.raw, one.run_exports
+
+
 class Staging:
     """New files beside their places, to which they go together once all of them are on the disk; a context manager.
 
@@ -146,17 +154,15 @@ class IndexWriter:
             info = {"arch": arch or None, "platform": None if subdir == "noarch" else platform, "subdir": subdir, "version": 1}
             run_exports.write(b'{"info":' + orjson.dumps(info))
 
-    def section(self, name: str, records: Iterable[Shown]) -> None:
+    def section(self, name: str, lines: Iterable[Line]) -> None:
         outs = [self._out] if self._run_exports is None else [self._out, self._run_exports]
         for out in outs:
             out.write(b"," + orjson.dumps(name) + b":{")
-        rest, separator = iter(records), b""
+        rest, separator = iter(lines), b""
         while some := list(islice(rest, JOINED_RECORDS)):
-            keys = [f'"{one.filename}":'.encode() for one in some]
-            self._out.write(separator + b",".join([key + one.raw for key, one in zip(keys, some, strict=True)]))
+            self._out.write(separator + b",".join([key + raw for key, raw, _ in some]))
             if self._run_exports is not None:
-                exports = [key + b'{"run_exports":' + one.run_exports + b"}" for key, one in zip(keys, some, strict=True)]
-                self._run_exports.write(separator + b",".join(exports))
+                self._run_exports.write(separator + b",".join([key + b'{"run_exports":' + exports + b"}" for key, _, exports in some]))
             separator = b","
         for out in outs:
             out.write(b"}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from mirrors_app.core.index_files import Shown
+from mirrors_app.core.index_files import Line, Shown, line_of
 from mirrors_app.core.records import UpstreamRecord
 from mirrors_app.core.target import Known, SubdirState
 
@@ -213,17 +213,27 @@ class Journal:
                 yield name, [Shown._make(row[1:]) for row in group]
 
     def of_section(self, subdir: str, section: str) -> Iterator[Shown]:
-        # Few have run_exports: sooner than one lookup for each, all of them are read.
-        said = "SELECT filename, sha256, run_exports FROM bytes WHERE subdir=? AND run_exports<>x'7b7d'"
-        exports = {(filename, sha256): run_exports for filename, sha256, run_exports in self._db.execute(said, (subdir,))}
-        where = f"section='{section}'" if section in RARE_SECTIONS else "section=?"
-        rows = self._db.execute(
-            f"SELECT filename, section, raw, sha256 FROM files WHERE subdir=? AND {where} ORDER BY filename",  # noqa: S608
-            (subdir,) if section in RARE_SECTIONS else (subdir, section),
+        exports = self._exports(subdir)
+        rows = self._of_section("filename, section, raw, sha256", subdir, section)
+        return (Shown(filename, section, raw, exports.get((filename, sha256), b"{}")) for filename, section, raw, sha256 in rows)
+
+    def lines_of_section(self, subdir: str, section: str) -> Iterator[Line]:
+        if self._exports(subdir):
+            return map(line_of, self.of_section(subdir, section))
+        return self._of_section("""CAST('"' || filename || '":' AS BLOB), raw, x'7b7d'""", subdir, section)
+
+    def _of_section(self, columns: str, subdir: str, section: str) -> Iterator[Any]:
+        is_rare = section in RARE_SECTIONS
+        where = f"section='{section}'" if is_rare else "section=?"
+        return self._db.execute(
+            f"SELECT {columns} FROM files WHERE subdir=? AND {where} ORDER BY filename",  # noqa: S608
+            (subdir,) if is_rare else (subdir, section),
         )
-        if not exports:
-            return (Shown(filename, section, raw, b"{}") for filename, section, raw, _ in rows)
-        return (Shown(filename, section, raw, exports.get((filename, sha256)) or b"{}") for filename, section, raw, sha256 in rows)
+
+    def _exports(self, subdir: str) -> dict[tuple[str, str], bytes]:
+        """(filename, sha256) -> run_exports of those that have any: few; sooner than one lookup for each file, all of them are read."""
+        said = "SELECT filename, sha256, run_exports FROM bytes WHERE subdir=? AND run_exports<>x'7b7d'"
+        return {(filename, sha256): run_exports for filename, sha256, run_exports in self._db.execute(said, (subdir,))}
 
     def shown_bytes(self, subdirs: Collection[str]) -> list[tuple[str, str, str]]:
         """(subdir, filename, sha256) of shown files whose bytes still lie aside."""

@@ -17,6 +17,7 @@ from mirrors_app.core.index_files import (
     Shown,
     Staging,
     compress_beside,
+    line_of,
     render_shard_index,
 )
 from mirrors_app.core.journal import Journal
@@ -80,10 +81,9 @@ def _render_whole(
     with staging.file(plain) as out, staging.file(run_exports) as beside:
         writer = IndexWriter(out, subdir=subdir, extra=extra, run_exports=beside)
         for section in SECTIONS:
-            records = journal.of_section(subdir, section)
             if few:
-                records = iter(shown.setdefault(section, list(records)))
-            writer.section(section, records)
+                shown[section] = list(journal.of_section(subdir, section))
+            writer.section(section, map(line_of, shown[section]) if few else journal.lines_of_section(subdir, section))
         writer.v3(journal.of_section(subdir, "v3"))
         writer.end()
     waiting = [pool.submit(compress_beside, staging, path) for path in (plain, run_exports)]
@@ -97,6 +97,6 @@ def _render_whole(
     with staging.file(current) as out:
         writer = IndexWriter(out, subdir=subdir, extra=extra)
         for section, all_ in shown.items():
-            writer.section(section, (one for one in all_ if one.filename in chosen))
+            writer.section(section, (line_of(one) for one in all_ if one.filename in chosen))
         writer.end()
     return [*waiting, pool.submit(compress_beside, staging, current)]

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from mirrors_app.core import beside, journal, shards_beside
 from mirrors_app.core.beside import Child, Entry, read_records
-from mirrors_app.core.index_files import Shown, render_shard
+from mirrors_app.core.index_files import Shown, line_of, render_shard
 from mirrors_app.core.journal import Held, Journal
 from mirrors_app.core.records import Refused
 from mirrors_app.core.shards import Place, content_of
@@ -103,4 +103,20 @@ def test_bytes_are_found_beside_many_records_as_beside_few(tmp_path: Path, monke
     monkeypatch.setattr(journal, "FEW_KEYS", 1)
     assert [list(one) for one in book.held_beside(records)] == few
     assert [len(one) for one in few] == [place % 3 for place in range(len(records))]
+    book.close()
+
+
+def test_lines_of_a_section_are_its_records_with_and_without_run_exports(tmp_path: Path) -> None:
+    records = sorted(read_records(PLACE, _entries(), []), key=lambda one: one.key)
+    book = Journal(tmp_path / "journal.sqlite")
+    held = [Held(*one.key, one.sha256, "", 1, b"{}", False) for one in records]
+    book.put((one, one.md5, one.raw, its) for one, its in zip(records, held, strict=True))
+    for run_exports in (b"{}", b'{"weak":["x"]}'):
+        book.hold([*held[1:], held[0]._replace(run_exports=run_exports)])
+        for section in ("packages", "packages.conda", "v3"):
+            assert list(book.lines_of_section("linux-64", section)) == [line_of(one) for one in book.of_section("linux-64", section)]
+        shown = {
+            one.filename: one.run_exports for section in ("packages", "packages.conda") for one in book.of_section("linux-64", section)
+        }
+        assert shown == {one.filename: b"{}" for one in records} | {records[0].filename: run_exports}
     book.close()
