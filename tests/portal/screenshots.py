@@ -22,6 +22,7 @@ PAGES = {
     "package-needed-by": "/ui/channels/forecast/packages/python/needed-by",
     "package-copy": "/ui/channels/forecast/packages/season/copy",
     "file": "/ui/channels/forecast/files/linux-64/season-1.2.0-py312_0.conda",
+    "file-inside": "/ui/channels/forecast/files/linux-64/season-1.2.0-py312_0.conda?files=1",
     "upload": "/ui/channels/forecast/upload",
     "revisions": "/ui/channels/forecast/revisions",
     "revision": "/ui/channels/forecast/revisions/40?since=30",
