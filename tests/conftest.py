@@ -90,6 +90,14 @@ def _no_notice() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _rights_are_read_once_a_request() -> Iterator[None]:
+    """A page that a busy machine makes for over a second would read them again before it refuses: a query more than it is said to take."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("condahub.accounts.policy.REFUSAL_RECHECK_SECONDS", float("inf"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _connections_stay_open() -> None:
     """As Django's own test client does: the end of a response must not look at a connection that the test has not opened."""
     for signal in (request_started, request_finished):
