@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy
 
 from condahub.portal.forms import HubForm
-from mirrors_app.models import CredentialKind, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
+from mirrors_app.models import CredentialKind, DeniedRule, Mirror, MirrorMode, RemovedRule, ReplacedRule, Upstream
 from mirrors_app.services.mirrors import MAX_LOCK_CHARS, UpstreamSpec
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ CREDENTIALS = [
 REMOVED = [
     (RemovedRule.KEEP.value, gettext_lazy("stays here")),
     (RemovedRule.DROP.value, gettext_lazy("goes here too, and stays in past revisions")),
+]
+DENIED = [
+    (DeniedRule.BRING.value, gettext_lazy("is brought, and not shown while it is denied")),
+    (DeniedRule.LEAVE.value, gettext_lazy("is left out until the rules change")),
 ]
 REPLACED = [
     (ReplacedRule.HOLD.value, gettext_lazy("is kept aside, and somebody is told")),
@@ -143,6 +147,7 @@ class MirrorForm(FilterForm):
     time_zone = forms.CharField(required=False, max_length=64, label=gettext_lazy("In the time zone"), initial="UTC")
     removed = forms.ChoiceField(choices=REMOVED, label=gettext_lazy("What the upstream removes"))
     replaced = forms.ChoiceField(choices=REPLACED, label=gettext_lazy("Other bytes under the same name"))
+    denied = forms.ChoiceField(choices=DENIED, required=False, label=gettext_lazy("What policy denies"))
 
     def settings(self, before: Mirror | None = None) -> dict[str, Any]:
         """What `create_mirror` and `update_mirror` take."""
@@ -156,6 +161,7 @@ class MirrorForm(FilterForm):
             "time_zone": given["time_zone"].strip() or "UTC",
             "removed": given["removed"],
             "replaced": given["replaced"],
+            "denied": given["denied"] or DeniedRule.BRING.value,
         }
         if given["lock"].strip():
             made["lock"] = given["lock"]
@@ -187,6 +193,7 @@ class MirrorForm(FilterForm):
             "time_zone": mirror.time_zone,
             "removed": mirror.removed,
             "replaced": mirror.replaced,
+            "denied": mirror.denied,
         }
 
 

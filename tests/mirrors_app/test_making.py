@@ -30,3 +30,13 @@ def test_a_page_that_changes_a_mirror_keeps_where_its_bucket_is() -> None:
     assert form.is_valid(), form.errors
     (spec,) = form.upstreams()
     assert (spec.endpoint, spec.region, spec.username, spec.secret) == ("https://s3.example.org", "eu", "AKIB", None)
+
+
+def test_a_page_that_changes_a_mirror_keeps_what_it_does_with_what_policy_denies() -> None:
+    upstream = Upstream(url="https://conda.example.org/forge/")
+    values = MirrorForm.values_of_mirror(Mirror(subdirs=["noarch"], denied="leave"), [upstream])
+    form = MirrorForm(values, initial=values)
+    assert form.is_valid(), form.errors
+    assert form.settings()["denied"] == "leave"
+    without = MirrorForm({**values, "denied": ""}, initial=values)
+    assert without.is_valid() and without.settings()["denied"] == "bring"
