@@ -54,6 +54,7 @@ class ReportAnswer(Answer):
     head = serializers.CharField(allow_blank=True, help_text="The last hash: worth noting outside of this machine.")
     first_bad = serializers.IntegerField(allow_null=True)
     problem = serializers.CharField(allow_blank=True)
+    released = serializers.IntegerField(help_text="The events up to this number were let go into files; 0 for none.")
 
 
 class _EventsListing(HubView):

@@ -11,13 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import models, transaction
 
-from condahub.audit.models import AuditEvent, ChainHead
+from condahub.audit.models import AuditEvent, ChainHead, Released
+from condahub.audit.triggers import RELEASED_ID
 
 HEAD_ID = 1
+RELEASE_ACTION = "audit.released"
+# What is hashed, in this order.
+CONTENT = (
+    "sequence", "previous_hash", "id", "at", "actor_label", "actor_id", "token_prefix", "action", "target_type", "target",
+    "organization_id", "address", "request_id", "once_key", "details",
+)  # fmt: skip
 SEAL_INTERVAL_SECONDS = 1.0
 SEAL_BATCH_EVENTS = 500
 
@@ -28,6 +37,8 @@ _last_seal = 0.0
 class Report:
     """What `verify` found. `first_bad` is the sequence number where the chain stops being right, with the reason in `problem`.
 
+    released: up to which number the beginning lies in files.
+
     `head` is worth noting outside of this machine: who holds the whole database can forge a whole chain, but not that note.
     """
 
@@ -37,6 +48,7 @@ class Report:
     head: str = ""
     first_bad: int | None = None
     problem: str = ""
+    released: int = 0
 
 
 def seal_soon() -> None:
@@ -79,50 +91,91 @@ def _seal_batch() -> int:
         return len(events)
 
 
+def content_of(event: AuditEvent) -> dict[str, Any]:
+    """All that the event says, its number and the hash before it, in the order that is hashed."""
+    return {name: event.at.isoformat() if name == "at" else getattr(event, name) for name in CONTENT}
+
+
 def hash_of(event: AuditEvent) -> str:
     """sha256 over all that the event says, its number and the hash before it."""
-    content = [
-        event.sequence,
-        event.previous_hash,
-        event.pk,
-        event.at.isoformat(),
-        event.actor_label,
-        event.actor_id,
-        event.token_prefix,
-        event.action,
-        event.target_type,
-        event.target,
-        event.organization_id,
-        event.address,
-        event.request_id,
-        event.once_key,
-        event.details,
-    ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hash_of_content(content_of(event))
+
+
+def hash_of_content(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(list(content.values()), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def released() -> Released:
+    """Up to where the beginning was let go into files; number 0 when nothing was."""
+    return Released.objects.filter(pk=RELEASED_ID).first() or Released()
+
+
+def roll(kept: str, event_hash: str) -> str:
+    """The one hash over all events that stay behind what was released, with one more of them."""
+    return hashlib.sha256(f"{kept}{event_hash}".encode()).hexdigest()
 
 
 def verify() -> Report:
-    """Walk the whole chain: every hash right, no number missing, the end where the head says it is. Holds no lock."""
+    """Walk the chain from what was released on: every hash right, no number missing, the end where the head says it is. No lock."""
+    while True:
+        start = released()
+        report = _walk(start)
+        # A release that came between took away what the walk was about to read.
+        if report.ok or released().sequence == start.sequence:
+            return report
+
+
+def _walk(start: Released) -> Report:
     # The last number before the head: who seals meanwhile moves both, so that a head behind it is no accident.
     last: int = AuditEvent.objects.aggregate(last=models.Max("sequence"))["last"] or 0
     head = ChainHead.objects.filter(pk=HEAD_ID).first() or ChainHead()
     unsealed = AuditEvent.objects.filter(sequence__isnull=True).count()
-    count, previous = 0, ""
-    for event in AuditEvent.objects.filter(sequence__lte=head.sequence).order_by("sequence").iterator(chunk_size=1000):
-        problem = _problem(event, expected=count + 1, previous=previous)
+    count, number, previous = 0, start.sequence, start.hash
+
+    def bad(problem: str) -> Report:
+        return Report(False, count, unsealed, head.hash, number + 1, problem, start.sequence)
+
+    events = AuditEvent.objects.filter(sequence__gt=start.sequence, sequence__lte=head.sequence).order_by("sequence")
+    for event in events.iterator(chunk_size=1000):
+        problem = problem_of(content_of(event), event.hash, expected=number + 1, previous=previous)
         if problem:
-            return Report(False, count, unsealed, head.hash, count + 1, problem)
-        count, previous = count + 1, event.hash
-    if (count, previous) != (head.sequence, head.hash):
-        return Report(False, count, unsealed, head.hash, count + 1, "The end of the chain is missing or its head was changed.")
+            return bad(problem)
+        count, number, previous = count + 1, number + 1, event.hash
+    if (number, previous) != (head.sequence, head.hash):
+        return bad("The end of the chain is missing or its head was changed.")
     if last > head.sequence:
-        return Report(False, count, unsealed, head.hash, count + 1, "There are events past the head of the chain.")
-    return Report(True, count, unsealed, head.hash)
+        return bad("There are events past the head of the chain.")
+    problem = _problem_of_release(start)
+    if problem:
+        return Report(False, count, unsealed, head.hash, start.sequence, problem, start.sequence)
+    return Report(True, count, unsealed, head.hash, released=start.sequence)
 
 
-def _problem(event: AuditEvent, *, expected: int, previous: str) -> str:
-    if event.sequence != expected:
+def _problem_of_release(start: Released) -> str:
+    """Whether an event of the chain says of exactly this beginning that it was released, and what stayed of it is as it was."""
+    if not start.sequence:
+        return ""
+    told = last_release()
+    if (told.get("last"), told.get("hash")) != (start.sequence, start.hash):
+        return f"The events up to number {start.sequence} are marked as released, and no event says that they were."
+    kept = ""
+    for event in AuditEvent.objects.filter(sequence__lte=start.sequence).order_by("sequence").iterator(chunk_size=1000):
+        if event.hash != hash_of(event):
+            return f"Event number {event.sequence} was changed."
+        kept = roll(kept, event.hash)
+    return "" if kept == told.get("kept_hash") else f"Of the events up to number {start.sequence} not those are here that stayed."
+
+
+def last_release() -> dict[str, Any]:
+    """What the newest `audit.released` says; empty when there is none."""
+    found = AuditEvent.objects.filter(action=RELEASE_ACTION).order_by("-id").values_list("details", flat=True).first()
+    return dict(found or {})
+
+
+def problem_of(content: Mapping[str, Any], sealed: str, *, expected: int, previous: str) -> str:
+    """What is wrong with the next event of the chain; '' for nothing. sealed: the hash that it carries."""
+    if content["sequence"] != expected:
         return f"Event number {expected} is missing."
-    if event.previous_hash != previous:
+    if content["previous_hash"] != previous:
         return f"Event number {expected} does not follow the one before it."
-    return "" if event.hash == hash_of(event) else f"Event number {expected} was changed."
+    return "" if sealed == hash_of_content(content) else f"Event number {expected} was changed."

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from django.db import models
+
+# What past moments are read from (who could read a channel on a day) and where released events are: these rows stay for ever.
+KEPT_ACTIONS: Final = (
+    "audit.released", "organization.create", "grant.give", "grant.revoke", "grant.drop",
+    "team.create", "team.add_member", "team.remove_member", "team.delete", "user.deactivate", "user.reactivate",
+    "channel.create", "channel.update", "channel.change_owner",
+)  # fmt: skip
 
 
 class AppendOnlyError(TypeError):
@@ -83,3 +90,13 @@ class Forwarded(models.Model):
 
     def __str__(self) -> str:
         return str(self.sequence)
+
+
+class Released(models.Model):
+    """Up to where the beginning of the chain was let go into files: one row, which triggers let move forward only."""
+
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.hash}"

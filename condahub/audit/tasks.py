@@ -1,4 +1,4 @@
-"""Job kinds of the audit: seal what was left over, and verify the chain every night."""
+"""Job kinds of the audit: seal what was left over, stream it, and every night verify the chain and let its old beginning go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from condahub.audit import chain, forwarding
+from condahub.audit import chain, forwarding, releasing
 from condahub.errors import HubError, Unavailable
 from condahub.jobs import schedules
 from condahub.jobs.context import JobContext
@@ -37,6 +37,19 @@ def verify(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     return asdict(report)
 
 
+@job_kind("audit.release", lane="heavy")
+def release(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Let events older than CONDAHUB_AUDIT_DAYS go into files; fails, and deletes nothing, when the chain is not whole."""
+
+    def between(released: int) -> None:
+        context.progress(released, unit="events")
+        context.check_cancelled()
+
+    chain.seal()
+    count, files = releasing.release(between=between)
+    return {"released": count, "files": files}
+
+
 @job_kind("audit.forward", lane="quick")
 def forward(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Give the syslog server what is new."""
@@ -53,5 +66,7 @@ def forward(context: JobContext, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 schedules.register("audit seal", kind="audit.seal", payload={}, every_seconds=300)
 schedules.register("audit verify", kind="audit.verify", payload={}, crontab="41 4 * * *")
+if settings.CONDAHUB_AUDIT_DAYS:
+    schedules.register("audit release", kind="audit.release", payload={}, crontab="11 5 * * *")
 if settings.CONDAHUB_AUDIT_SYSLOG:
     schedules.register("audit forward", kind="audit.forward", payload={}, every_seconds=FORWARD_SECONDS)

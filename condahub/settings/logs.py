@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from condahub.masking import mask_secrets
-from condahub.settings.env import env
+from condahub.settings.env import DATA_DIR, env
 
 _json = env.bool("CONDAHUB_LOG_JSON", default=False)
 # Where sealed audit events are sent: /dev/log, udp://, tcp:// or tls:// with host and port (condahub.audit.forwarding).
 CONDAHUB_AUDIT_SYSLOG = env.str("CONDAHUB_AUDIT_SYSLOG", default="")
 # Plain tracebacks: rich ones print the variables of every frame, secrets among them.
+# After how many days sealed audit events go from the database into files, 0 for never; and where those are.
+CONDAHUB_AUDIT_DAYS = max(0, env.int("CONDAHUB_AUDIT_DAYS", default=0))
+CONDAHUB_AUDIT_DIR = Path(env.str("CONDAHUB_AUDIT_DIR", default=str(DATA_DIR / "audit")))
 _for_people = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 _level = env.str("CONDAHUB_LOG_LEVEL", default="INFO")
 _render = structlog.processors.JSONRenderer() if _json else _for_people
