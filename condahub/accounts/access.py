@@ -1,6 +1,6 @@
 """Reads who held which role in an organization, now or at a moment: now from the grants, a past moment from the audit trail.
 
-The trail is one chain from the first event on and is never thinned, so that what it says of a moment is complete. What people
+What is read here are KEPT_ACTIONS of the trail, which never go, so that what it says of a moment is complete. What people
 may do as IT staff, auditors or administrators of the installation is no organization's to tell, and is not read here.
 """
 
