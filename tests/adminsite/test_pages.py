@@ -12,6 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from channels_app.models import PackageFile
+from condahub.accounts.policy import SYSTEM
+from condahub.audit.services import record
 from tests.api.conftest import World
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +39,7 @@ NO_LIST = {
     "admin.LogEntry",
     "audit.ChainHead",
     "audit.Forwarded",
+    "audit.Released",
     "auth.Group",
     "auth.Permission",
     "channels.Blob",
@@ -181,3 +184,12 @@ def test_files_are_found_by_name_by_filename_and_by_hash(world: World, staff: Cl
     ):
         page = staff.get(path, {"q": term}).content.decode()
         assert {version for version in ("1.0", "2.0") if f">inside-{version}-0.conda<" in page} == shown, term
+
+
+def test_the_audits_list_says_from_when_on_it_is_whole(world: World, auditor: Client) -> None:
+    path = reverse("admin:audit_auditevent_changelist")
+    assert "are in 1 file" not in auditor.get(path).content.decode()
+    record(actor=SYSTEM, action="audit.released", target="x.jsonl.gz", details={"last": 60, "until": "2026-03-01T10:00:00+00:00"})
+    page = auditor.get(path).content.decode()
+    assert "up to number 60, of 2026-03-01, are in 1 file (" in page
+    assert "x.jsonl.gz" in auditor.get(path, {"q": "audit.released"}).content.decode()
