@@ -20,7 +20,7 @@ from mirrors_app.core.shards import Place, ShardContent, content_of
 
 # Below it the start of a child takes longer than it saves.
 WORTH_A_CHILD_RECORDS = 20_000
-WORTH_A_CHILD_SHARDS = 1_000
+WORTH_A_CHILD_SHARDS = 10_000
 PIECE_RECORDS = 2_000
 
 

@@ -15,7 +15,7 @@ from mirrors_app.core.child import Process, answer_all
 from mirrors_app.core.index_files import Shown, render_shard, write_once
 
 # Below it the start of a child takes longer than it saves.
-WORTH_A_CHILD_NAMES = 1_000
+WORTH_A_CHILD_NAMES = 10_000
 BATCH_NAMES = 100
 # Of so many more this process makes the shards itself, as it also reads the records of all.
 OWN_NAMES = 35
