@@ -8,8 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := condahub channels_app environments_app mirrors_app tests benchmarks deploy manage.py
 PYTEST := $(BIN)/python -m pytest
-# As many test processes as cores help; each has a database of its own.
+# As many test processes as cores help; each has a database of its own. The real parts wait for each other's processes: one more.
 WORKERS ?= 2
+REAL_WORKERS ?= 3
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
@@ -38,7 +39,7 @@ test-database: $(VENV)/.dev ## those of them that touch the database, on Postgre
 
 test-real: $(VENV)/.dev ## the tests with real processes, programs and clients
 	@echo "== tests with real parts"
-	@$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "real and not long"
+	@$(PYTEST) -q -n $(REAL_WORKERS) --dist loadfile -m "real and not long"
 
 test-long: $(VENV)/.dev ## load, soak and scale
 	@$(PYTEST) -q -m long

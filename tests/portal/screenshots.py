@@ -137,6 +137,10 @@ IN_DOCS = (
     ("upload", WIDE, False),
     ("revision", WIDE, True),
     ("channel", NARROW, False),
+    ("environment-build", WIDE, False),
+    ("environment-diff", WIDE, True),
+    ("mirror", WIDE, False),
+    ("policy", WIDE, False),
 )
 
 
