@@ -1,38 +1,28 @@
 """Renders many names in processes beside this one, so that its own core reads and writes rows meanwhile.
 
-A child knows the renderer and nothing else: no settings, no database. It reads batches on stdin (`_Batch`) and answers each on stdout
-(list of `RenderedName`, None for what is not shown), both in msgpack behind their length in four bytes.
+A child knows the renderer and nothing else: no settings, no database. It gets batches, as (name, rows of its files), and answers each by a
+list of `RenderedName`, None for what is not shown.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from types import TracebackType
-from typing import IO, NamedTuple, Self
+from contextlib import ExitStack
+from typing import NamedTuple
 
 import msgspec
 
-import channels_app
 from channels_app.index.render import FileRow, RenderedName, render_name
+from condahub.answering import Process, answer_all
 
 # Below it the start of a child takes longer than it saves.
 WORTH_A_CHILD_NAMES = 1000
 MAX_CHILDREN = 3
 # Batches that wait for each child: it never waits for the next one.
 AHEAD = 2
-# Records are in no cycles: to look for garbage in them takes a child as long as half of its work.
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
-LENGTH_BYTES = 4
-STOP_SECONDS = 5.0
-PASSED_ON_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "SYSTEMROOT")
 
 
 class Key(NamedTuple):
@@ -45,7 +35,6 @@ Rendered = dict[Key, RenderedName | None]
 
 _batches = msgspec.msgpack.Decoder(list[tuple[str, list[FileRow]]])
 _answers = msgspec.msgpack.Decoder(list[RenderedName | None])
-_encoder = msgspec.msgpack.Encoder()
 
 
 def render(batch: Batch) -> Rendered:
@@ -73,69 +62,19 @@ def render_all(batches: Iterable[Batch], *, names: int) -> Iterator[Rendered]:
             yield waiting.popleft().result()
 
 
-class _Child:
-    """A context manager; used by one thread at a time."""
-
-    def __enter__(self) -> Self:
-        environment = {name: os.environ[name] for name in PASSED_ON_VARIABLES if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(channels_app.__file__).resolve().parent.parent)
-        self._process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "channels_app.index.beside"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+class _Child(Process):
+    def __init__(self) -> None:
+        super().__init__("channels_app.index.beside")
 
     def render(self, batch: Batch) -> Rendered:
         """By the child; by this process once the child is gone."""
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            _write(process.stdin, [(key.name, rows) for key, rows in batch.items()])
-            data = _read(process.stdout)
-            if data is not None:
-                return dict(zip(batch, _answers.decode(data), strict=True))
-        except OSError:
-            pass
-        return render(batch)
+        data = self.ask([(key.name, rows) for key, rows in batch.items()])
+        return render(batch) if data is None else dict(zip(batch, _answers.decode(data), strict=True))
 
 
-def _write(out: IO[bytes], message: object) -> None:
-    data = _encoder.encode(message)
-    out.write(len(data).to_bytes(LENGTH_BYTES, "big"))
-    out.write(data)
-    out.flush()
-
-
-def _read(source: IO[bytes]) -> bytes | None:
-    """None at the end."""
-    head = source.read(LENGTH_BYTES)
-    size = int.from_bytes(head, "big")
-    data = source.read(size) if len(head) == LENGTH_BYTES else b""
-    return data if size and len(data) == size else None
-
-
-def main() -> None:
-    """Answer batches until stdin ends."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    while (data := _read(sys.stdin.buffer)) is not None:
-        _write(sys.stdout.buffer, [render_name(name, rows) for name, rows in _batches.decode(data)])
+def _answer(data: bytes) -> list[RenderedName | None]:
+    return [render_name(name, rows) for name, rows in _batches.decode(data)]
 
 
 if __name__ == "__main__":
-    main()
+    answer_all(_answer)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from condahub.answering import Process, answer_all
 from condahub.packages.errors import shown
-from mirrors_app.core.child import Process, answer_all
 from mirrors_app.core.records import SECTIONS, BadRecord, Refused, Section, UpstreamRecord, check_section, make_record
 from mirrors_app.core.shards import Place, ShardContent, content_of
 

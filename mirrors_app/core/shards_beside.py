@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mirrors_app.core.child import Process, answer_all
+from condahub.answering import Process, answer_all
 from mirrors_app.core.index_files import Shown, render_shard, write_once
 
 # Below it the start of a child takes longer than it saves.

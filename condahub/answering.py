@@ -19,8 +19,10 @@ from typing import IO, Self
 import msgspec
 
 import condahub
-from mirrors_app.core.cycles import SELDOM
 
+# For `gc.set_threshold`, where most objects are in no cycles: those made between two looks at the young ones; young looks between two at
+# the older ones; those between two at all.
+SELDOM = (50_000, 10, 1_000)
 LENGTH_BYTES = 4
 STOP_SECONDS = 5.0
 MAX_ADDRESS_SPACE_BYTES = 1536 * 2**20
